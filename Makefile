@@ -1,0 +1,43 @@
+# Two commands do everything on a fresh clone: `make local` and `make test`. Both set up what they need.
+.DEFAULT_GOAL := help
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.set-up
+SOURCES := contracts problems models actors executors buffer learner weights rltf
+
+.PHONY: help setup local test lint format bench clean
+
+help: ## What there is to make
+	@grep -E '^[a-z][a-z-]*:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
+
+setup: $(STAMP) ## A virtual environment in .venv with exactly the pinned packages (about 2 GB)
+
+$(STAMP): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed: make PYTHON=python3.11 ..."; exit 2; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --constraint constraints.txt torch
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	@touch $@
+
+local: setup ## Train a small code model on this machine and show what it learnt: runs/local/report.html
+	$(BIN)/rltf train recipes/local.yaml $(ARGS)
+
+test: setup ## All tests
+	$(BIN)/pytest $(ARGS)
+
+lint: setup ## Style, types, and the walls between the rooms
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: setup ## Put the code into shape
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: setup ## Cost per trained sample, overlap, seconds per step
+	$(BIN)/python -m benchmarks.loop
+
+clean: ## Remove what was made: environment, caches, runs
+	rm -rf $(VENV) runs .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache *.egg-info

@@ -1,0 +1,118 @@
+"""The configuration tree: one recipe is one `Recipe`, everything that decides what a run does.
+
+Its sections are in contracts/sections.py; reading, overriding and writing recipes is in contracts/recipe.py.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Self
+
+from pydantic import Field, model_validator
+
+from contracts.sections import (
+    ActorsConfig,
+    BufferConfig,
+    CheckpointConfig,
+    DeepSpeedConfig,
+    EvalConfig,
+    ExecutorsConfig,
+    LearnerConfig,
+    ModelConfig,
+    MonitorConfig,
+    NonNegative,
+    ObjectiveConfig,
+    ProblemsConfig,
+    PromptConfig,
+    RewardsConfig,
+    SamplingConfig,
+    Section,
+    WarmupConfig,
+    WeightsConfig,
+)
+
+
+class Recipe(Section):
+    """One run: everything that decides what it does."""
+
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+    """Name of the run and of its folder."""
+    output: Path = Path("runs")
+    """Where run folders are."""
+    seed: NonNegative = 0
+    """Seeds everything that is drawn."""
+    deterministic: bool = False
+    """Same losses twice: one sampler, one executor, one batch in flight, one step at a time."""
+    steps: NonNegative = 1000
+    """Optimizer steps of the online stage."""
+    control: bool = False
+    """Also train an SL-only control for as many steps from the same start."""
+    ray_address: str | None = None
+    """A running Ray cluster (`auto`: the one this machine belongs to); unset: as RAY_ADDRESS says, else a local one."""
+    problems: ProblemsConfig = ProblemsConfig()
+    """Where problems come from."""
+    model: ModelConfig = ModelConfig()
+    """The model that is taught."""
+    prompt: PromptConfig = PromptConfig()
+    """How a problem becomes a prompt."""
+    sampling: SamplingConfig = SamplingConfig()
+    """The behaviour policy."""
+    actors: ActorsConfig = ActorsConfig()
+    """The samplers."""
+    executors: ExecutorsConfig = ExecutorsConfig()
+    """The executors."""
+    buffer: BufferConfig = BufferConfig()
+    """The online buffer."""
+    rewards: RewardsConfig = RewardsConfig()
+    """The reward table."""
+    objective: ObjectiveConfig = ObjectiveConfig()
+    """What is optimised."""
+    learner: LearnerConfig = LearnerConfig()
+    """The learner."""
+    deepspeed: DeepSpeedConfig = DeepSpeedConfig()
+    """How DeepSpeed shards and computes."""
+    weights: WeightsConfig = WeightsConfig()
+    """How weights travel."""
+    warmup: WarmupConfig = WarmupConfig()
+    """The supervised warm start."""
+    eval: EvalConfig = EvalConfig()
+    """Held-out evaluation."""
+    checkpoint: CheckpointConfig = CheckpointConfig()
+    """Checkpoints."""
+    monitor: MonitorConfig = MonitorConfig()
+    """What can be watched."""
+
+    @property
+    def folder(self) -> Path:
+        """The run's folder."""
+        return self.output / self.name
+
+    @property
+    def groups_per_step(self) -> int:
+        """Whole groups that make up `learner.batch_samples`."""
+        return max(1, round(self.learner.batch_samples / self.sampling.samples_per_problem))
+
+    @property
+    def needs_greedy(self) -> bool:
+        """Does the objective ask for a greedily decoded program per group?"""
+        return self.objective.baseline == "greedy"
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        n = self.sampling.samples_per_problem
+        if self.objective.baseline == "group" and n < 2:
+            raise ValueError("objective.baseline=group needs sampling.samples_per_problem of 2 or more")
+        if self.groups_per_step < self.learner.ranks:
+            raise ValueError(f"{self.groups_per_step} groups per step cannot be shared by learner.ranks={self.learner.ranks}")
+        if self.buffer.capacity < self.groups_per_step * n:
+            raise ValueError(
+                f"buffer.capacity={self.buffer.capacity} holds less than a step's {self.groups_per_step * n} samples"
+            )
+        if self.deterministic and (self.actors.count, self.executors.count, self.actors.in_flight) != (1, 1, 1):
+            raise ValueError("deterministic=true needs actors.count=1, executors.count=1 and actors.in_flight=1")
+        if self.deterministic and self.sampling.problems_per_batch != self.groups_per_step:
+            raise ValueError(
+                "deterministic=true trains on each sampled batch at once: set sampling.problems_per_batch to "
+                f"{self.groups_per_step}, the groups per step"
+            )
+        return self

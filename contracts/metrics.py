@@ -1,0 +1,47 @@
+"""Every metric that a run records, declared once: name, kind, unit, labels.
+
+A metric is a row's key in metrics.jsonl and, prefixed with `rltf_`, a name in Prometheus. Base units; counters end in
+`_total`; shares end in `_ratio`.
+"""
+
+from __future__ import annotations
+
+from typing import Literal, NamedTuple
+
+PREFIX = "rltf_"
+
+
+class Metric(NamedTuple):
+    """One metric's declaration."""
+
+    name: str
+    kind: Literal["gauge", "counter"]
+    unit: str
+    help: str
+    label: str | None = None
+    """A label splits a metric by its values; in metrics.jsonl such a metric is an object with one number per value."""
+
+
+STEP = Metric("step", "gauge", "optimizer steps", "Optimizer steps of the stage so far")
+POLICY_VERSION = Metric("policy_version", "gauge", "optimizer steps", "Version of the newest published weights")
+SAMPLES = Metric("samples_labelled_total", "counter", "programs", "Sampled programs by outcome", "outcome")
+TRAINED = Metric("samples_trained_total", "counter", "programs", "Programs that an optimizer step used")
+EVICTED = Metric("samples_evicted_total", "counter", "programs", "Programs dropped, by reason", "reason")
+ERRORS = Metric("errors_total", "counter", "programs", "Sampled programs that raised, by kind of error", "error")
+BUFFER_FILL = Metric("buffer_samples", "gauge", "programs", "Programs that wait in the buffer")
+LAG_MEAN = Metric("lag_mean_steps", "gauge", "optimizer steps", "Mean policy lag of the step's samples")
+LAG_MAX = Metric("lag_max_steps", "gauge", "optimizer steps", "Largest policy lag of the step's samples")
+PASS_RATE = Metric("batch_pass_ratio", "gauge", "share", "Share of the step's samples that passed all tests")
+REWARD_COARSE = Metric("reward_coarse", "gauge", "reward", "Mean coarse reward of the step's samples")
+REWARD_ADAPTIVE = Metric("reward_adaptive", "gauge", "reward", "Mean adaptive reward, where defined")
+PENALISED = Metric("penalised_tokens_ratio", "gauge", "share", "Share of tokens that fine feedback penalised")
+LOSS = Metric("loss", "gauge", "nats", "Loss by term, each as it enters the total", "term")
+GRAD_NORM = Metric("gradient_norm", "gauge", "1", "Gradient norm before clipping")
+LR = Metric("learning_rate", "gauge", "1", "Learning rate")
+ENTROPY = Metric("behaviour_entropy", "gauge", "nats", "Mean negative behaviour log-prob of the sampled tokens")
+TRUNCATED = Metric("truncated_ratio", "gauge", "share", "Share of the step's samples cut off at the token limit")
+STEP_SECONDS = Metric("step_seconds", "gauge", "seconds", "Wall time between two optimizer steps")
+PHASE_SECONDS = Metric("phase_seconds_total", "counter", "seconds", "Busy wall time by part of the system", "phase")
+EVAL_PASS = Metric("eval_pass_at_1_ratio", "gauge", "share", "Held-out pass@1 at the first temperature, by evaluation", "stage")
+
+ALL: tuple[Metric, ...] = tuple(value for value in list(globals().values()) if isinstance(value, Metric))

@@ -1,0 +1,92 @@
+"""Recipes on disk: read a YAML file, apply `key.path=value` overrides, write the resolved copy."""
+
+from __future__ import annotations
+
+import difflib
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from contracts.config import Recipe
+from contracts.errors import UserError
+
+
+def load_recipe(path: Path, overrides: tuple[str, ...] = ()) -> Recipe:
+    """The validated recipe of a YAML file with `key.path=value` overrides, whose values are YAML too.
+
+    Raises UserError, naming the key, its value and the remedy, for a missing file, bad YAML, an unknown key or a bad value.
+    """
+    if not path.is_file():
+        raise UserError(f"no recipe at {path}", f"The recipes that come with it: {_known_recipes()}")
+    try:
+        tree = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+    except (yaml.YAMLError, UnicodeDecodeError) as err:
+        raise UserError(f"{path} is not YAML: {' '.join(str(err).split())}", "Mend that line") from err
+    if not isinstance(tree, dict):
+        raise UserError(f"{path} holds no keys", "Start from a copy of recipes/local.yaml")
+    tree.setdefault("name", path.stem)
+    for override in overrides:
+        _apply(tree, override)
+    return parse_recipe(tree)
+
+
+def parse_recipe(tree: dict[str, Any]) -> Recipe:
+    """A recipe from plain data. Raises UserError naming the first bad key."""
+    try:
+        return Recipe.model_validate(tree)
+    except ValidationError as err:
+        raise _explain(err) from err
+
+
+def write_recipe(recipe: Recipe, path: Path) -> None:
+    """Write the resolved recipe, every default spelled out; `load_recipe` reads it back as the same recipe."""
+    path.write_text(yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False), encoding="utf-8")
+
+
+def _apply(tree: dict[str, Any], override: str) -> None:
+    key, equals, text = override.partition("=")
+    if not equals or not key:
+        raise UserError(f"override {override!r} has no value", "Write key.path=value, for example steps=5")
+    node: dict[str, Any] = tree
+    *parents, leaf = key.split(".")
+    for part in parents:
+        child = node.setdefault(part, {})
+        if not isinstance(child, dict):
+            raise UserError(f"override {override!r}: {part} is a value, not a section", "Leave out what follows it")
+        node = child
+    try:
+        node[leaf] = yaml.safe_load(text)
+    except yaml.YAMLError as err:
+        raise UserError(f"override {override!r} is not YAML", "Quote the value") from err
+
+
+def _explain(err: ValidationError) -> UserError:
+    """One line out of pydantic's many: the key, the value, what is wrong, and the nearest key that exists."""
+    first = err.errors()[0]
+    key = ".".join(str(part) for part in first["loc"])
+    if first["type"] == "extra_forbidden":
+        names = _keys_beside(first["loc"])
+        close = difflib.get_close_matches(str(first["loc"][-1]), names, n=1)
+        hint = f"Did you mean {close[0]}?" if close else f"There are: {', '.join(names)}"
+        return UserError(f"unknown key {key}={first['input']!r}", hint)
+    if first["type"] == "value_error":
+        where = f"{key}: " if key else ""
+        return UserError(f"{where}{first['ctx']['error']}", "Change one of them")
+    return UserError(f"{key}={first['input']!r} is not valid: {first['msg']}", "Mend it in the recipe or on the command line")
+
+
+def _keys_beside(location: tuple[int | str, ...]) -> list[str]:
+    section: type[BaseModel] = Recipe
+    for part in location[:-1]:
+        child = section.model_fields[str(part)].annotation
+        assert isinstance(child, type)
+        assert issubclass(child, BaseModel)
+        section = child
+    return list(section.model_fields)
+
+
+def _known_recipes() -> str:
+    folder = Path(__file__).resolve().parent.parent / "recipes"
+    return ", ".join(f"recipes/{file.name}" for file in sorted(folder.glob("*.yaml")))

@@ -1,0 +1,310 @@
+"""The sections of a recipe: frozen, unknown keys refused, a line of explanation under each field.
+
+contracts/config.py puts them together. Nothing here imports anything heavy.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+Count = Annotated[int, Field(ge=1)]
+NonNegative = Annotated[int, Field(ge=0)]
+Positive = Annotated[float, Field(gt=0)]
+Ratio = Annotated[float, Field(ge=0, le=1)]
+
+
+class Section(BaseModel):
+    """A node of the tree."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+
+class PrimerConfig(Section):
+    """The generated problem set, used where `problems.path` is not set."""
+
+    train: Count = 3000
+    """Training problems."""
+    heldout: Count = 150
+    """Held-out problems: no (family, constants, kind) is in both."""
+    corpus_per_problem: Count = 2
+    """Programs per training problem in the corpus that supervised steps imitate."""
+    bug_rate: Ratio = 0.5
+    """Share of the corpus's programs that carry an injected bug."""
+
+
+class ProblemsConfig(Section):
+    """Where problems come from."""
+
+    path: Path | None = None
+    """A folder in the APPS layout to train on; unset: primer, generated into the run folder."""
+    heldout_path: Path | None = None
+    """A folder in the APPS layout to evaluate on; unset: `heldout_fraction` of `path`, or primer's held-out problems."""
+    heldout_fraction: Ratio = 0.1
+    """Share of `path`'s problems that are held out where `heldout_path` is not set."""
+    primer: PrimerConfig = PrimerConfig()
+    """The generated problem set."""
+
+
+class ModelConfig(Section):
+    """The code model that is taught."""
+
+    path: str | None = None
+    """A Hugging Face model folder or hub name; unset: a tiny model and a tokenizer are made from the problem set's texts."""
+    kind: Literal["causal", "encoder_decoder"] = "causal"
+    """The kind of tiny model to make; a model from `path` says itself what it is."""
+    vocab_size: Annotated[int, Field(ge=300)] = 512
+    """Tiny model: pieces of the byte-level BPE."""
+    width: Count = 96
+    """Tiny model: hidden size; four attention heads share it."""
+    layers: Count = 3
+    """Tiny model: decoder layers, and as many encoder layers where there is an encoder."""
+
+    @model_validator(mode="after")
+    def _heads_divide_width(self) -> Self:
+        if self.width % 8:
+            raise ValueError(f"width {self.width} must be a multiple of 8: four heads of even size share it")
+        return self
+
+
+class PromptConfig(Section):
+    """How a problem becomes a prompt."""
+
+    template: str = "QUESTION:\n{question}\n{starter_code}\n{format}\nANSWER:\n"
+    """`{question}`, `{starter_code}` and `{format}` are filled in; the default is the published runs' prompt."""
+    stdin_format: str = "Use Standard Input format"
+    """`{format}` for stdin/stdout problems."""
+    call_format: str = "Use Call-Based format"
+    """`{format}` for call-based problems."""
+    max_tokens: Count = 800
+    """Longer prompts lose the end of their statement; the characters cut are counted."""
+
+
+class SamplingConfig(Section):
+    """The behaviour policy. Every parameter is set explicitly: nothing is inherited from a checkpoint's own settings."""
+
+    temperature: Positive = 1.0
+    """Logits are divided by it."""
+    top_p: Annotated[float, Field(gt=0, le=1)] = 1.0
+    """Nucleus cut; 1: none."""
+    top_k: NonNegative = 0
+    """Top-k cut; 0: none."""
+    max_new_tokens: Count = 512
+    """Longest program; a longer one is cut off and flagged truncated."""
+    samples_per_problem: Count = 20
+    """n: programs sampled per problem (the greedy baseline, where wanted, comes on top)."""
+    problems_per_batch: Count = 8
+    """Problems sampled together in one call of a sampler."""
+    truncated: Literal["label", "drop"] = "label"
+    """Programs cut off at the token limit: label them as they are, or drop them (counted)."""
+
+
+class ActorsConfig(Section):
+    """The samplers: Ray actors that turn problems into programs."""
+
+    count: Count = 1
+    """Samplers."""
+    threads: Count = 1
+    """CPU threads of each."""
+    num_gpus: Annotated[float, Field(ge=0)] = 0
+    """GPUs of each, as Ray counts them."""
+    in_flight: Count = 2
+    """Sampled batches that may be under way (dispatched, not yet in the buffer), in all."""
+
+
+class ExecutorsConfig(Section):
+    """The executors: Ray actors that turn programs into verdicts and labels."""
+
+    count: Count = 1
+    """Executors; each forks programs from one warm process, on one core."""
+    cpu_seconds: Positive = 2.0
+    """CPU time that a program may spend on one test; the wall-clock backstop is max(3 × this, this + 2 s)."""
+    memory_mb: Count = 512
+    """Resident memory of a program."""
+    output_mb: Count = 8
+    """What a program may write to stdout and stderr, in all tests together."""
+    compare: Literal["strict", "apps"] = "strict"
+    """`strict` for training; `apps` accepts whatever the APPS harness accepts, for published numbers."""
+    prelude: Literal["none", "apps"] = "none"
+    """Names that programs may use without importing them."""
+    max_tests: Count = 100
+    """Tests run per program; a problem with more is judged by its first ones."""
+    max_sandbox_error_rate: Ratio = 0.05
+    """A larger share of SANDBOX_ERRORs stops the run."""
+    allow_weak_isolation: bool = False
+    """Run programs although this machine cannot isolate them."""
+
+
+class BufferConfig(Section):
+    """The online buffer, a FIFO of labelled groups over Redis."""
+
+    url: str | None = None
+    """redis://… of a running server; unset: one is started for the run and keeps its file in the run folder."""
+    capacity: Count = 6400
+    """Samples that wait in the FIFO at most."""
+    overflow: Literal["drop_oldest", "block"] = "drop_oldest"
+    """At capacity: displace the oldest group, or let executors wait for room."""
+    max_uses: NonNegative = 1
+    """How often a group may be drawn before it leaves the FIFO; 0: until displaced, as in the published runs."""
+    refresh_every: Count = 50
+    """Optimizer steps after which the learner takes a new window."""
+    on_exhausted: Literal["refresh", "reshuffle", "wait"] = "refresh"
+    """A window used up early: take what is there, draw the same window again, or wait for the next refresh's groups."""
+    max_lag: Count = 1000
+    """Groups older than this many optimizer steps when drawn are evicted and counted."""
+
+    @model_validator(mode="after")
+    def _reshuffle_needs_uses(self) -> Self:
+        if self.on_exhausted == "reshuffle" and self.max_uses == 1:
+            raise ValueError("on_exhausted=reshuffle draws groups again: set max_uses to 0 or to more than 1")
+        if self.overflow == "block" and self.max_uses == 0:
+            raise ValueError("overflow=block with max_uses=0 would block for ever: groups leave only when displaced")
+        return self
+
+
+class RewardsConfig(Section):
+    """The reward table (RLTF, section 3.3)."""
+
+    passed: float = 1.0
+    """R_coarse of PASS."""
+    failure: float = -0.3
+    """R_coarse of FAILURE, and R_adaptive where no test passes."""
+    runtime_error: float = -0.6
+    """R_coarse of RUNTIME_ERROR."""
+    syntax_error: float = -1.0
+    """R_coarse of SYNTAX_ERROR."""
+    fine: float = -0.3
+    """R_fine on the penalised range."""
+    categories: Literal["strict", "reference"] = "strict"
+    """Which errors count as U_global, U_line and U_ignore: located as well as can be, or as the published runs did."""
+
+
+class ObjectiveConfig(Section):
+    """L_total = sl · L_sl + coarse · L_coarse + fine · L_fine + adaptive · L_adaptive (RLTF, section 3.3)."""
+
+    baseline: Literal["greedy", "group"] = "greedy"
+    """W_b: the greedily decoded program of the same prompt, or the mean of the group."""
+    sl: Annotated[float, Field(ge=0)] = 1.0
+    """Weight of L_sl."""
+    coarse: Annotated[float, Field(ge=0)] = 1.0
+    """Weight of L_coarse."""
+    fine: Annotated[float, Field(ge=0)] = 1.0
+    """Weight of L_fine."""
+    adaptive: Annotated[float, Field(ge=0)] = 1.0
+    """Weight of L_adaptive."""
+    alpha_cap: Annotated[float, Field(ge=1)] | None = None
+    """Upper bound of α = T / (E − S + 1); unset: none, as in the paper."""
+
+
+class OptimizerConfig(Section):
+    """AdamW and its learning rate."""
+
+    lr: Positive = 2e-6
+    """Peak learning rate."""
+    weight_decay: Annotated[float, Field(ge=0)] = 0.05
+    """Decoupled weight decay."""
+    warmup_steps: NonNegative = 0
+    """Steps of linear warm-up."""
+    schedule: Literal["constant", "cosine", "linear"] = "constant"
+    """After warm-up: keep the rate, or let it fall to `final_lr_ratio` of it at the last step."""
+    final_lr_ratio: Ratio = 0.0
+    """Where a falling schedule ends, as a share of `lr`."""
+    grad_clip: Annotated[float, Field(ge=0)] = 1.0
+    """Global gradient norm is clipped to this; 0: no clipping."""
+
+
+class LearnerConfig(Section):
+    """The learner: DeepSpeed ranks as Ray actors."""
+
+    ranks: Count = 1
+    """Data-parallel ranks."""
+    threads: Count = 1
+    """CPU threads of each."""
+    num_gpus: Annotated[float, Field(ge=0)] = 0
+    """GPUs of each rank, as Ray counts them."""
+    batch_samples: Count = 128
+    """Programs per optimizer step over all ranks, rounded to whole groups."""
+    sl_samples: NonNegative = 128
+    """Corpus programs per optimizer step over all ranks, for L_sl; 0: none."""
+    micro_batch: Count = 4
+    """Programs per forward pass of one rank; accumulation follows from it."""
+    activation_checkpointing: bool = False
+    """Trade compute for memory."""
+    optimizer: OptimizerConfig = OptimizerConfig()
+    """Optimizer of the online stage, and of the supervised control."""
+
+
+class DeepSpeedConfig(Section):
+    """How DeepSpeed shards and in which precision it computes."""
+
+    zero_stage: Literal[0, 1, 2, 3] = 0
+    """What is sharded over ranks: nothing, optimizer, gradients too, parameters too."""
+    precision: Literal["fp32", "bf16", "fp16"] = "fp32"
+    """Arithmetic of forward and backward passes."""
+    offload_optimizer: bool = False
+    """Keep optimizer state in CPU memory (ZeRO 1 to 3)."""
+
+
+class WeightsConfig(Section):
+    """How new weights travel from the learner to the samplers."""
+
+    sync_every: Count = 50
+    """Optimizer steps between publications."""
+    transport: Literal["auto", "gloo", "nccl", "ipc"] = "auto"
+    """`auto`: gloo on CPUs, NCCL where learner and samplers have GPUs of their own, CUDA IPC where they share one."""
+    bucket_mb: Count = 256
+    """Size of the flat buffers that are sent."""
+    checksum: bool = False
+    """Compare checksums after each publication (for debugging)."""
+
+
+class WarmupConfig(Section):
+    """The supervised warm start on the corpus."""
+
+    steps: NonNegative = 0
+    """Optimizer steps; 0: start from the model as it is."""
+    batch: Count = 32
+    """Programs per step."""
+    optimizer: OptimizerConfig = OptimizerConfig(lr=2e-5)
+    """Optimizer of the warm start."""
+
+
+class EvalConfig(Section):
+    """Held-out evaluation before and after training."""
+
+    samples: Count = 8
+    """n: programs sampled per problem and temperature."""
+    temperatures: tuple[Positive, ...] = (1.0, 0.6)
+    """Sampled at each; the first one's pass@1 is the run's main figure."""
+    k: tuple[Count, ...] = (1, 5)
+    """pass@k to report, each k ≤ samples."""
+    max_problems: Count = 1000
+    """Held-out problems to use at most."""
+
+    @model_validator(mode="after")
+    def _k_within_samples(self) -> Self:
+        if max(self.k) > self.samples:
+            raise ValueError(f"k={max(self.k)} needs at least as many samples per problem, there are {self.samples}")
+        return self
+
+
+class CheckpointConfig(Section):
+    """Checkpoints of the online stage."""
+
+    every: NonNegative = 50
+    """Optimizer steps between checkpoints; 0: only at the end."""
+    keep: Count = 2
+    """Newest checkpoints kept."""
+
+
+class MonitorConfig(Section):
+    """What can be watched while it runs."""
+
+    prometheus_port: Annotated[int, Field(ge=0, le=65535)] = 0
+    """Port of the Prometheus endpoint; 0: none."""
+    prometheus_host: str = "127.0.0.1"
+    """Address that the endpoint listens on."""
+    examples: NonNegative = 12
+    """Programs with verdicts and penalised tokens kept for the report."""

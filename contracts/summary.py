@@ -1,0 +1,95 @@
+"""The schema of summary.json: what a run came to. Written when a stage ends, so that an interrupted run has one too."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+
+
+class Evaluation(msgspec.Struct, kw_only=True):
+    """Held-out problems judged by hidden tests at one way of decoding."""
+
+    temperature: float
+    """0: greedy."""
+    samples_per_problem: int
+    pass_at_k: dict[str, float]
+    """k → mean over problems of 1 − C(n−c, k)/C(n, k) (Chen et al. 2021, arXiv 2107.03374)."""
+    standard_error: float
+    """Of pass@1, over problems."""
+    outcomes: dict[str, float]
+    """Outcome → share of programs."""
+
+
+class StageResult(msgspec.Struct, kw_only=True):
+    """A model's held-out evaluation."""
+
+    pass_at_1: float
+    """At the recipe's first temperature."""
+    problems: int
+    judged_by: Literal["hidden tests", "visible tests", "hidden and visible tests"]
+    evaluations: dict[str, Evaluation]
+    """"greedy" or "T=1.0" → result."""
+
+
+class Lag(msgspec.Struct, kw_only=True):
+    """Policy lag of all trained samples, in optimizer steps."""
+
+    mean: float = 0.0
+    maximum: int = 0
+    bound: int | None = None
+    """What it can be at most; None: nothing bounds it."""
+    formula: str = ""
+
+
+class Summary(msgspec.Struct, kw_only=True):
+    """summary.json."""
+
+    name: str
+    status: Literal["running", "interrupted", "failed", "done"] = "running"
+    seed: int = 0
+    steps: int = 0
+    """Optimizer steps of the online stage so far."""
+    start: StageResult | None = None
+    """After the warm start."""
+    control: StageResult | None = None
+    """After as many supervised steps from the same start."""
+    final: StageResult | None = None
+    """After online RLTF."""
+    versions_published: int = 0
+    samples_labelled: int = 0
+    """Programs that entered the buffer, greedy ones not counted."""
+    samples_trained: int = 0
+    samples_evicted: dict[str, int] = {}
+    """Reason → programs."""
+    outcomes: dict[str, int] = {}
+    """Outcome → labelled programs of the online stage."""
+    errors: dict[str, int] = {}
+    """Exception class or kind of error → labelled programs."""
+    lag: Lag = msgspec.field(default_factory=Lag)
+    seconds: dict[str, float] = {}
+    """Stage → wall time."""
+    step_seconds: float | None = None
+    """Median wall time between two optimizer steps of the online stage."""
+    problems: dict[str, int] = {}
+    """Counts of training and held-out problems, of those dropped for want of tests, and of characters cut from prompts."""
+    model: dict[str, str | int] = {}
+    """Architecture and number of parameters."""
+    versions: dict[str, str] = {}
+    """Library → version."""
+    error: str | None = None
+    """Why the run failed."""
+
+
+def write_summary(summary: Summary, path: Path) -> None:
+    """Write the summary in one move: a reader sees the old one or the new one."""
+    partial = path.with_suffix(".partial")
+    partial.write_bytes(msgspec.json.format(msgspec.json.encode(summary), indent=2) + b"\n")
+    os.replace(partial, path)
+
+
+def read_summary(path: Path) -> Summary:
+    """Read a run's summary. Raises msgspec.ValidationError where it is not one."""
+    return msgspec.json.decode(path.read_bytes(), type=Summary)
