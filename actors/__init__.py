@@ -1,1 +1,1 @@
-"""."""
+"""Samplers: problems → programs."""

@@ -1,1 +1,1 @@
-"""."""
+"""The online FIFO buffer of labelled groups."""

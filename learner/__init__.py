@@ -1,1 +1,1 @@
-"""."""
+"""Labelled groups → new weights."""

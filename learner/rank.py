@@ -1,0 +1,183 @@
+"""The Ray actor around one learner rank."""
+
+from __future__ import annotations
+
+import random
+import socket
+import time
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import ray
+import torch
+
+from buffer.redis_buffer import RedisBuffer
+from buffer.window import Window
+from contracts.config import Recipe
+from contracts.records import decode_problems
+from contracts.sections import OptimizerConfig
+from learner.corpus import Corpus
+from learner.deepspeed_engine import DeepSpeedEngine, join_ranks
+from learner.step_metrics import StepMetrics
+from learner.trainer import Trainer
+from models.load import load_model, load_tokenizer
+from weights.buckets import Layout, checksum, flatten_into, plan_layout
+from weights.publisher import Publisher
+from weights.select import Place, make_source
+
+POLL_SECONDS = 0.01
+
+
+class LearnerRank:
+    """One DeepSpeed rank. All ranks are told the same things in the same order; rank 0 draws and publishes."""
+
+    def __init__(self, recipe: Recipe, rank: int, model_path: str, problems: bytes) -> None:
+        torch.set_num_threads(recipe.learner.threads)
+        self._recipe = recipe
+        self._rank = rank
+        self._tokenizer = load_tokenizer(model_path)
+        self._corpus = Corpus(decode_problems(problems), self._tokenizer, recipe)
+        self._engine: DeepSpeedEngine | None = None
+        self._publisher: Publisher | None = None
+        self._layout: Layout | None = None
+        self._buffer: RedisBuffer | None = None
+
+    def place(self) -> Place:
+        """Where it runs."""
+        context = ray.get_runtime_context()
+        gpus = context.get_accelerator_ids().get("GPU", ()) if self._recipe.learner.num_gpus else ()
+        return Place(context.get_node_id(), tuple(map(str, gpus)))
+
+    def free_address(self) -> tuple[str, int]:
+        """A port on this rank's node, for a rendezvous."""
+        host = ray.util.get_node_ip_address()
+        with socket.socket() as probe:
+            probe.bind((host, 0))
+            return host, probe.getsockname()[1]
+
+    def join(self, address: tuple[str, int]) -> None:
+        """Meet the other ranks."""
+        join_ranks(self._rank, self._recipe.learner.ranks, *address)
+
+    def start(self, model_path: str, optimizer: OptimizerConfig, steps: int) -> bytes:
+        """Begin a stage: a fresh optimizer on a model folder's weights. Returns the layout that weights travel in."""
+        recipe = self._recipe
+        torch.manual_seed(recipe.seed)
+        model = load_model(model_path, recipe.deepspeed.precision)
+        if recipe.learner.activation_checkpointing:
+            model.gradient_checkpointing_enable()
+        bucket_bytes = recipe.weights.bucket_mb * 2**20
+        described = [(name, tuple(value.shape), value.dtype) for name, value in model.named_parameters()]
+        self._layout = plan_layout(described, bucket_bytes)
+        if self._engine is not None:
+            self._engine.close()
+        self._engine = DeepSpeedEngine(model.train(), recipe.deepspeed, optimizer, steps)
+        self._trainer = Trainer(self._engine, recipe, self._tokenizer.pad_token_id)
+        return msgspec.msgpack.encode(self._layout)
+
+    def open_buffer(self, url: str) -> None:
+        """Connect to the online buffer."""
+        recipe = self._recipe
+        self._buffer = RedisBuffer(url, recipe.name, recipe.buffer)
+        self._window = Window(self._buffer, recipe.buffer, recipe.groups_per_step, recipe.seed)
+
+    def open_source(self, transport: str, address: tuple[str, int]) -> None:
+        """Rank 0: open the group that weights travel in; returns when all samplers have joined."""
+        assert self._layout is not None
+        device = "cpu" if transport == "gloo" else "cuda"
+        source = make_source(transport, address, self._recipe.actors.count)
+        self._publisher = Publisher(source, self._layout, device)
+
+    def supervised_steps(self, stage: str, first: int, count: int, batch: int) -> list[StepMetrics]:
+        """`count` steps of L_sl alone on `batch` corpus programs each."""
+        return [self._trainer.step([], self._share(stage, step, batch), step) for step in range(first, first + count)]
+
+    def online_step(self, step: int) -> StepMetrics:
+        """One step on the next groups of the window; rank 0 waits for them and tells the others their ids."""
+        assert self._engine is not None
+        assert self._buffer is not None
+        ids = self._engine.broadcast(" ".join(self._draw(step)) if self._rank == 0 else None).split()
+        entries = self._buffer.fetch(ids[self._rank :: self._engine.ranks])
+        supervised = self._share("online", step, self._recipe.learner.sl_samples)
+        started = time.perf_counter()
+        metrics = self._trainer.step(entries, supervised, step)
+        return metrics | {"busy": time.perf_counter() - started}
+
+    def publish(self, version: int) -> int | None:
+        """Gather the weights into the staging copy; rank 0 then sends it in the background.
+
+        Returns, where the recipe asks for it, the staging copy's checksum.
+        """
+        assert self._engine is not None
+        assert self._layout is not None
+        parameters = dict(self._engine.module.named_parameters())
+        if self._publisher is not None:
+            self._publisher.wait()
+        for i, bucket in enumerate(self._layout.buckets):
+            members = [parameters[slot.name] for slot in bucket.slots]
+            with self._engine.gathered(members):
+                if self._publisher is not None:
+                    flatten_into(self._publisher.staging[i], bucket, parameters)
+        if self._publisher is None:
+            return None
+        total = checksum(self._publisher.staging) if self._recipe.weights.checksum else None
+        self._publisher.send(version)
+        return total
+
+    def export(self, folder: Path) -> None:
+        """Rank 0 writes a Hugging Face folder that `from_pretrained` loads; all ranks take part in the gathering."""
+        assert self._engine is not None
+        module = self._engine.module
+        whole: dict[str, torch.Tensor] = {}
+        for name, parameter in module.named_parameters():
+            with self._engine.gathered([parameter]):
+                whole[name] = parameter.detach().cpu().clone()
+        if self._rank == 0:
+            module.save_pretrained(folder, state_dict=whole)
+            self._tokenizer.save_pretrained(folder)
+
+    def save(self, folder: Path) -> None:
+        """Model, optimizer, schedule, random generators and window, below `folder`."""
+        assert self._engine is not None
+        python = random.getstate()
+        self._engine.save(
+            folder,
+            {
+                "window": self._window.state(),
+                "torch": torch.get_rng_state(),
+                "numpy": np.random.get_state(),
+                "python": python,
+            },
+        )
+
+    def load(self, folder: Path) -> None:
+        """Continue from what `save` wrote."""
+        assert self._engine is not None
+        extra: dict[str, Any] = self._engine.load(folder)
+        self._window.restore(extra["window"])
+        torch.set_rng_state(extra["torch"])
+        np.random.set_state(extra["numpy"])
+        random.setstate(extra["python"])
+
+    def describe(self) -> dict[str, str | int]:
+        """Architecture and size of the model that is taught."""
+        assert self._layout is not None
+        assert self._engine is not None
+        size = sum(bucket.size for bucket in self._layout.buckets)
+        return {"architecture": type(self._engine.module).__name__, "parameters": size}
+
+    def cpu_seconds(self) -> float:
+        """CPU time that this process has used."""
+        return time.process_time()
+
+    def _share(self, stage: str, step: int, batch: int) -> list[Any]:
+        """This rank's part of a step's corpus programs: the global batch is the same for any number of ranks."""
+        assert self._engine is not None
+        return self._corpus.draw(batch, self._recipe.seed, stage, step)[self._rank :: self._engine.ranks] if batch else []
+
+    def _draw(self, step: int) -> list[str]:
+        while (ids := self._window.draw(step)) is None:
+            time.sleep(POLL_SECONDS)
+        return ids

@@ -1,0 +1,83 @@
+"""Load a code model and its tokenizer from a folder or the hub, ready to be sampled from or scored."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
+    AutoModelForSeq2SeqLM,
+    AutoTokenizer,
+    GenerationConfig,
+    PreTrainedModel,
+    PreTrainedTokenizerFast,
+)
+
+from contracts.errors import UserError
+
+DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+def load_tokenizer(path: str) -> PreTrainedTokenizerFast:
+    """The tokenizer of a model folder or hub name. Raises UserError where there is none that can give offsets."""
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(path, padding_side="left")
+    except (OSError, ValueError) as err:
+        raise _not_a_model(path, err) from err
+    if not tokenizer.is_fast:
+        raise UserError(f"{path} has no fast tokenizer", "Convert it: located errors need character offsets")
+    if tokenizer.eos_token_id is None:
+        raise UserError(f"the tokenizer of {path} has no end token", "Set eos_token in its tokenizer_config.json")
+    if tokenizer.pad_token_id is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    return tokenizer
+
+
+def load_model(path: str, precision: str = "fp32") -> PreTrainedModel:
+    """The causal or encoder–decoder model of a folder or hub name, every dropout off.
+
+    Raises UserError where it isn't a model that transformers can load.
+    """
+    try:
+        config = AutoConfig.from_pretrained(path)
+        without_dropout(config)
+        kind = AutoModelForSeq2SeqLM if config.is_encoder_decoder else AutoModelForCausalLM
+        model = kind.from_pretrained(path, config=config, dtype=DTYPES[precision])
+    except (OSError, ValueError, KeyError) as err:
+        raise _not_a_model(path, err) from err
+    forget_generation_defaults(model)
+    return model
+
+
+def check_model_path(path: str) -> None:
+    """Raises UserError at once, before anything is started, where a folder was named that holds no model."""
+    folder = Path(path)
+    if folder.exists() and not (folder / "config.json").is_file():
+        raise UserError(f"model.path={path} is not a model folder: it has no config.json", "Name a Hugging Face model folder")
+    if not folder.exists() and (path.startswith((".", "/", "~")) or path.count("/") != 1):
+        raise UserError(f"model.path={path}: there is no such folder", "Name a Hugging Face model folder or hub name")
+
+
+def without_dropout(config: object) -> None:
+    """Set every dropout rate of a configuration to 0: behaviour policy and scored policy must be the same."""
+    for name, value in vars(config).items():
+        if ("dropout" in name or "pdrop" in name) and isinstance(value, float):
+            setattr(config, name, 0.0)
+
+
+def forget_generation_defaults(model: PreTrainedModel) -> None:
+    """Drop the checkpoint's own top_k, top_p, repetition penalty …: `generate` would fill what is unset from them."""
+    kept = model.generation_config
+    model.generation_config = GenerationConfig(
+        eos_token_id=kept.eos_token_id,
+        pad_token_id=kept.pad_token_id,
+        bos_token_id=kept.bos_token_id,
+        decoder_start_token_id=kept.decoder_start_token_id,
+    )
+
+
+def _not_a_model(path: str, err: Exception) -> UserError:
+    first_line = str(err).strip().splitlines()[0] if str(err).strip() else type(err).__name__
+    return UserError(f"{path} cannot be loaded as a code model: {first_line}", "Name a Hugging Face model folder or hub name")

@@ -1,0 +1,49 @@
+"""Where each generated token stands in the program's text.
+
+Offsets are recorded when a program is sampled and never found again by searching the text: error spans, which are
+character spans, become token positions through them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from transformers import PreTrainedTokenizerFast
+
+UNFINISHED = "\ufffd"
+
+
+class Decoded(NamedTuple):
+    """A text and, per token, the characters [start, end) that it contributed."""
+
+    text: str
+    starts: list[int]
+    ends: list[int]
+
+
+def decode_with_offsets(token_ids: Sequence[int], tokenizer: PreTrainedTokenizerFast) -> Decoded:
+    """Decode token by token; special tokens have empty spans.
+
+    A token's text depends on the one before it (leading blanks), and a character's bytes may be spread over several
+    tokens: such a character belongs to the token that completes it.
+    """
+    decode = tokenizer.backend_tokenizer.decode
+    ids = list(token_ids)
+    pieces: list[str] = []
+    starts: list[int] = []
+    ends: list[int] = []
+    length, context, read = 0, 0, 0  # ids[context:read] is the text that the next piece is decoded after
+    for position in range(len(ids)):
+        before = decode(ids[context:read])
+        after = decode(ids[context : position + 1])
+        piece = after[len(before) :]
+        if piece.endswith(UNFINISHED) and position + 1 < len(ids):
+            piece = ""  # bytes of a character that a later token completes
+        else:
+            context, read = read, position + 1
+        starts.append(length)
+        length += len(piece)
+        ends.append(length)
+        pieces.append(piece)
+    return Decoded("".join(pieces), starts, ends)

@@ -1,0 +1,81 @@
+"""The problem set of a run: which problems are trained on and which are held out."""
+
+from __future__ import annotations
+
+import json
+import random
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+
+from contracts.errors import UserError
+from contracts.records import Problem
+from contracts.sections import PrimerConfig, ProblemsConfig
+from problems.apps import read_folder, write_folder
+from problems.primer import generate
+
+
+@dataclass(frozen=True)
+class ProblemSet:
+    """What a run trains on and what it is evaluated on; no id is in both."""
+
+    train: list[Problem]
+    heldout: list[Problem]
+    dropped: int
+    """Problems left out because they have no tests."""
+
+
+def load_problem_set(config: ProblemsConfig, run_folder: Path, seed: int) -> ProblemSet:
+    """The problem set that the recipe asks for; primer is generated once, into `run_folder`/problems.
+
+    Raises UserError as `read_folder` does, where one problem alone would have to be shared between training and
+    evaluation, and where the run folder holds a primer of other settings.
+    """
+    if config.path is None:
+        folder = run_folder / "problems"
+        _generate_once(folder, config.primer, seed)
+        train, dropped = read_folder(folder / "train")
+        heldout, more = read_folder(config.heldout_path or folder / "heldout")
+        return ProblemSet(train, _distinct(heldout, train), dropped + more)
+    problems, dropped = read_folder(config.path)
+    if config.heldout_path is None:
+        return ProblemSet(*_hold_out(problems, config.heldout_fraction, seed, config.path), dropped)
+    heldout, more = read_folder(config.heldout_path)
+    return ProblemSet(problems, _distinct(heldout, problems), dropped + more)
+
+
+def _generate_once(folder: Path, config: PrimerConfig, seed: int) -> None:
+    """Write what is missing of the primer's two folders, beside the settings that they are of."""
+    settings = {"seed": seed, **config.model_dump()}
+    stamp = folder / "primer.json"
+    if not stamp.is_file():
+        folder.mkdir(parents=True, exist_ok=True)
+        stamp.write_text(json.dumps(settings), encoding="utf-8")
+    elif json.loads(stamp.read_bytes()) != settings:
+        raise UserError(f"{folder} was generated with another seed or other problems.primer settings", "Remove it")
+    missing = [name for name in ("train", "heldout") if not (folder / name).is_dir()]
+    if missing:
+        primer = generate(config, seed)
+        for name in missing:
+            write_folder(folder / name, getattr(primer, name))
+
+
+def _hold_out(problems: list[Problem], fraction: float, seed: int, path: Path) -> tuple[list[Problem], list[Problem]]:
+    """A seeded choice of at least one problem for evaluation, leaving at least one for training."""
+    if len(problems) < 2:
+        raise UserError(
+            f"{path} has one problem with tests: none is left to hold out", "Add problems or set problems.heldout_path"
+        )
+    count = min(max(1, round(fraction * len(problems))), len(problems) - 1)
+    chosen = set(random.Random(seed).sample(range(len(problems)), count))
+    train = [problem for at, problem in enumerate(problems) if at not in chosen]
+    return train, [problem for at, problem in enumerate(problems) if at in chosen]
+
+
+def _distinct(heldout: list[Problem], train: list[Problem]) -> list[Problem]:
+    """The held-out problems under ids that no training problem has: all of them get a prefix where any collides."""
+    taken = {problem.id for problem in train}
+    while any(problem.id in taken for problem in heldout):
+        heldout = [msgspec.structs.replace(problem, id=f"heldout-{problem.id}") for problem in heldout]
+    return heldout

@@ -1,0 +1,228 @@
+"""The report's plots: metric rows in, inline SVG out, the same bytes for the same numbers.
+
+Text and axes take the page's colour (`currentColor`), so that one drawing serves light and dark pages.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import matplotlib
+import numpy as np
+import numpy.typing as npt
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from contracts import metrics
+from contracts.metrics import Metric
+from contracts.records import Outcome
+
+Rows = Sequence[Mapping[str, Any]]
+Array = npt.NDArray[np.float64]
+
+COLOURS = {
+    Outcome.PASS: "#1a9e77",
+    Outcome.FAILURE: "#e0a100",
+    Outcome.RUNTIME_ERROR: "#d9622b",
+    Outcome.SYNTAX_ERROR: "#b0559d",
+    Outcome.SANDBOX_ERROR: "#8a8a8a",
+}
+"""From good to bad, apart for colour-blind eyes too (after Okabe and Ito)."""
+_LINES = ("#2f86c8", "#d9622b", "#1a9e77", "#b0559d", "#e0a100")
+_INK = "#010203"
+"""Stands for the page's text colour until the drawing is done."""
+_POINTS = 160
+"""Longer series are drawn as means over as many stretches."""
+_STYLE = {
+    "svg.fonttype": "none",
+    "font.size": 9,
+    "text.color": _INK,
+    "axes.edgecolor": _INK,
+    "axes.labelcolor": _INK,
+    "xtick.color": _INK,
+    "ytick.color": _INK,
+    "grid.color": _INK,
+    "grid.alpha": 0.15,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "legend.frameon": False,
+    "figure.constrained_layout.use": True,
+}
+
+
+def pass_at_1(models: Mapping[str, Mapping[str, tuple[float, float]]]) -> str:
+    """Held-out pass@1 of each model by way of decoding: name → way → (rate, standard error)."""
+    ways = list(dict.fromkeys(way for scores in models.values() for way in scores))
+
+    def draw(axes: Axes) -> None:
+        for number, (name, scores) in enumerate(models.items()):
+            places = [ways.index(way) + 0.16 * (number - (len(models) - 1) / 2) for way in scores]
+            rates, errors = zip(*scores.values(), strict=True)
+            axes.errorbar(places, rates, yerr=errors, fmt="o", capsize=3, color=_LINES[number], label=name)
+        axes.set(ylabel="held-out pass@1 (share)", xlabel="decoding", ylim=(0, 1), xlim=(-0.5, len(ways) - 0.5))
+        axes.set_xticks(range(len(ways)), [way.replace("T=", "T = ") for way in ways])
+        axes.grid(axis="x", visible=False)
+        _legend(axes)
+
+    return _svg("pass", "Held-out pass@1 by model and way of decoding", draw)
+
+
+def outcome_mix(rows: Rows) -> str | None:
+    """Shares of outcomes among newly labelled programs, over optimizer steps."""
+    steps = _steps(rows)
+    gains = {outcome: _gains(rows, metrics.SAMPLES, outcome) for outcome in COLOURS}
+    edges = _edges(steps, 60)
+    middles = _mean(steps, edges)
+    sums = np.array([_sum(gain, edges) for gain in gains.values()])
+    some = sums.sum(axis=0) > 0
+    if some.sum() < 2:
+        return None
+    shares = sums[:, some] / sums[:, some].sum(axis=0)
+
+    def draw(axes: Axes) -> None:
+        present = shares.sum(axis=1) > 0
+        names = [outcome.replace("_", " ") for outcome, there in zip(gains, present, strict=True) if there]
+        colours = [colour for colour, there in zip(COLOURS.values(), present, strict=True) if there]
+        axes.stackplot(middles[some], shares[present], labels=names, colors=colours, alpha=0.9)
+        axes.set(xlabel="optimizer step", ylabel="share of programs", ylim=(0, 1), xlim=(middles[some][0], middles[some][-1]))
+        _legend(axes)
+
+    return _svg("outcomes", "Outcomes of sampled programs over steps", draw)
+
+
+def rewards(rows: Rows) -> str | None:
+    """Mean coarse and adaptive reward, and the share of tokens that fine feedback penalised."""
+    shown = {
+        "coarse reward": _values(rows, metrics.REWARD_COARSE),
+        "adaptive reward": _values(rows, metrics.REWARD_ADAPTIVE),
+        "share of tokens penalised": _values(rows, metrics.PENALISED),
+    }
+    return _lines("rewards", "Rewards over steps", rows, shown, "mean reward, or share of tokens")
+
+
+def lag(rows: Rows, bound: int | None) -> str | None:
+    """Mean and largest policy lag of each step's samples; the bound where it fits on the scale."""
+    largest = _values(rows, metrics.LAG_MAX)
+    shown = {"largest of the step": largest, "mean of the step": _values(rows, metrics.LAG_MEAN)}
+    visible = bound is not None and bound <= 5 * max(1.0, float(np.nanmax(largest, initial=0.0)))
+
+    def finish(axes: Axes) -> None:
+        if bound is not None and visible:
+            axes.axhline(bound, color=_INK, linestyle="--", linewidth=1, label="bound")
+        axes.set_ylim(bottom=0)
+
+    return _lines("lag", "Policy lag over steps", rows, shown, "policy lag (optimizer steps)", finish)
+
+
+def seconds_per_step(rows: Rows) -> str | None:
+    """Wall time between optimizer steps."""
+    shown = {"": _values(rows, metrics.STEP_SECONDS)}
+    return _lines("seconds", "Seconds per step", rows, shown, "seconds per step", lambda axes: axes.set_ylim(bottom=0))
+
+
+def programs_per_second(rows: Rows) -> str | None:
+    """Programs labelled per second of wall time spent in steps (evaluations and pauses left out)."""
+    seconds = _values(rows, metrics.STEP_SECONDS)
+    gained = np.sum([_gains(rows, metrics.SAMPLES, outcome) for outcome in COLOURS], axis=0)
+    edges = _edges(seconds, 60)
+    timed = ~np.isnan(seconds)
+    busy = _sum(np.where(timed, seconds, 0.0), edges)
+    rate = np.divide(_sum(np.where(timed, gained, 0.0), edges), busy, out=np.full_like(busy, np.nan), where=busy > 0)
+    middles = _mean(_steps(rows), edges)
+    if np.isfinite(rate).sum() < 2:
+        return None
+
+    def draw(axes: Axes) -> None:
+        axes.plot(middles, rate, color=_LINES[0], linewidth=1.4)
+        axes.set(xlabel="optimizer step", ylabel="programs per second")
+        axes.set_ylim(bottom=0)
+
+    return _svg("programs", "Programs per second", draw)
+
+
+def losses(rows: Rows) -> str | None:
+    """Each term of the loss as it enters the total."""
+    terms = list(dict.fromkeys(term for row in rows for term in row.get(metrics.LOSS.name, {})))
+    shown = {term: _values(rows, metrics.LOSS, term) for term in terms}
+    return _lines("losses", "Loss by term over steps", rows, shown, "loss (nats per token)")
+
+
+def _lines(
+    salt: str,
+    title: str,
+    rows: Rows,
+    shown: Mapping[str, Array],
+    unit: str,
+    finish: Callable[[Axes], object] = lambda _: None,
+) -> str | None:
+    """One line per series with at least two numbers; None where there is none."""
+    drawn = {name: values for name, values in shown.items() if np.isfinite(values).sum() > 1}
+    if not drawn:
+        return None
+    steps = _steps(rows)
+    edges = _edges(steps, _POINTS)
+
+    def draw(axes: Axes) -> None:
+        for (name, values), colour in zip(drawn.items(), _LINES * (1 + len(drawn) // len(_LINES)), strict=False):
+            axes.plot(_mean(steps, edges), _mean(values, edges), color=colour, linewidth=1.4, label=name or None)
+        axes.set(xlabel="optimizer step", ylabel=unit)
+        finish(axes)
+        _legend(axes)
+
+    return _svg(salt, title, draw)
+
+
+def _steps(rows: Rows) -> Array:
+    return _values(rows, metrics.STEP)
+
+
+def _values(rows: Rows, metric: Metric, label: str | None = None) -> Array:
+    """One number per row, nan where it has none. Shape (rows,)."""
+    found = (row.get(metric.name) for row in rows)
+    numbers = [value.get(label) if isinstance(value, Mapping) else value for value in found]
+    return np.array([np.nan if number is None else number for number in numbers], dtype=np.float64)
+
+
+def _gains(rows: Rows, counter: Metric, label: str) -> Array:
+    """What a counter grew by at each row. Shape (rows,)."""
+    totals = np.nan_to_num(_values(rows, counter, label))
+    return np.diff(np.maximum.accumulate(totals), prepend=0.0) if len(totals) else totals
+
+
+def _edges(series: Array, stretches: int) -> npt.NDArray[np.intp]:
+    """First index of each of at most `stretches` equal stretches of a series."""
+    count = min(len(series), stretches)
+    return np.linspace(0, len(series), count, endpoint=False).astype(np.intp)
+
+
+def _sum(series: Array, edges: npt.NDArray[np.intp]) -> Array:
+    return np.add.reduceat(series, edges) if len(edges) else series
+
+
+def _mean(series: Array, edges: npt.NDArray[np.intp]) -> Array:
+    """Mean of each stretch's numbers; nan where it has none."""
+    there = np.isfinite(series)
+    counts = _sum(there.astype(np.float64), edges)
+    return np.divide(_sum(np.where(there, series, 0.0), edges), counts, out=np.full_like(counts, np.nan), where=counts > 0)
+
+
+def _legend(axes: Axes) -> None:
+    if axes.get_legend_handles_labels()[1]:
+        axes.figure.legend(loc="outside upper left", ncols=5)
+
+
+def _svg(salt: str, title: str, draw: Callable[[Axes], None]) -> str:
+    """An <svg> element; `salt` keeps the ids of one page's drawings apart."""
+    with matplotlib.rc_context({**_STYLE, "svg.hashsalt": salt}):
+        figure = Figure(figsize=(7.0, 2.9))
+        draw(figure.subplots())
+        sink = io.StringIO()
+        figure.savefig(sink, format="svg", transparent=True, metadata=dict.fromkeys(("Creator", "Date", "Format", "Type"), None))
+    text = sink.getvalue()
+    text = re.sub(r' id="(?:figure|axes|patch|line2d|text|matplotlib|legend|xtick|ytick|[A-Za-z]+Collection)[^"]*"', "", text)
+    return text[text.index("<svg") :].replace(_INK, "currentColor").replace("<svg", f'<svg role="img" aria-label="{title}"', 1)

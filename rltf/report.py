@@ -1,0 +1,250 @@
+"""A run as one self-contained HTML page: what came out, how it went, some programs, and what it took.
+
+Works on a run that is still going on or was interrupted: the page says what is not there yet. Texts of programs and
+problems are hostile: the template escapes everything but our own drawings, and the page forbids scripts and network.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import msgspec
+import yaml
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from contracts import metrics
+from contracts.errors import UserError
+from contracts.metrics import Metric
+from contracts.records import Outcome
+from contracts.summary import Evaluation, StageResult, Summary, read_summary
+from rltf import plots
+from rltf.examples import Example, read_examples
+from rltf.monitor import read_metrics
+
+FILE = "report.html"
+_ERRORS_SHOWN = 15
+_PARTS = {
+    "config.yaml": "the recipe",
+    "metrics.jsonl": "the measurements of each step",
+    "summary.json": "the results",
+    "examples.jsonl": "sample programs",
+}
+
+
+def write_report(folder: Path) -> Path:
+    """Write folder/report.html in one move and return its path. Raises UserError where the folder holds no readable run."""
+    try:
+        view = _view(folder)
+    except (msgspec.DecodeError, yaml.YAMLError) as err:
+        raise UserError(
+            f"a file of the run in {folder} cannot be read: {err}", "Move it away to see the rest of the run"
+        ) from err
+    environment = Environment(
+        loader=PackageLoader("rltf"), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    page = environment.get_template("report.html.j2").render(view)
+    partial = folder / (FILE + ".partial")
+    partial.write_text(page, encoding="utf-8", errors="backslashreplace")
+    os.replace(partial, folder / FILE)
+    return folder / FILE
+
+
+def _view(folder: Path) -> dict[str, Any]:
+    """What the template shows."""
+    config_path, summary_path = folder / "config.yaml", folder / "summary.json"
+    rows = [row for row in read_metrics(folder) if row["stage"] == "online"]
+    if not any((folder / name).exists() for name in _PARTS):
+        raise UserError(f"{folder} holds no run", "Name a run's folder, for example runs/local")
+    config_text = config_path.read_text(encoding="utf-8") if config_path.exists() else ""
+    config: dict[str, Any] = yaml.safe_load(config_text) or {}
+    summary = read_summary(summary_path) if summary_path.exists() else Summary(name=config.get("name", folder.name))
+    temperature = _main_temperature(config, summary)
+    models = _models(summary)
+    return {
+        "summary": summary,
+        "step": max(summary.steps, _last(rows, metrics.STEP, 0)),
+        "steps_wanted": config.get("steps"),
+        "headline": headline(summary, temperature),
+        "missing": [what for name, what in _PARTS.items() if not (folder / name).exists()],
+        "models": list(models),
+        "scores": _scores(models),
+        "mix": _outcome_shares(models, temperature),
+        "temperature": temperature,
+        "corpus": _corpus(config),
+        "drawings": _drawings(models, rows, summary.lag.bound),
+        "examples": [(example, list(pieces(example))) for example in read_examples(folder)],
+        "colours": {outcome.value: colour for outcome, colour in plots.COLOURS.items()},
+        "config_text": config_text,
+        **_counts(summary, rows),
+    }
+
+
+def _counts(summary: Summary, rows: list[dict[str, Any]]) -> dict[str, dict[str, float]]:
+    """What was counted: by the summary, and before there is one by the newest measurements."""
+    outcomes: dict[str, float] = dict(summary.outcomes) or _last(rows, metrics.SAMPLES, {})
+    errors: dict[str, float] = dict(summary.errors) or _last(rows, metrics.ERRORS, {})
+    return {
+        "programs": {
+            "labelled": summary.samples_labelled or sum(outcomes.values()),
+            "used by an optimizer step": summary.samples_trained or _last(rows, metrics.TRAINED, 0),
+        },
+        "outcomes": outcomes,
+        "errors": dict(sorted(errors.items(), key=lambda item: -item[1])[:_ERRORS_SHOWN]),
+        "evicted": dict(summary.samples_evicted) or _last(rows, metrics.EVICTED, {}),
+        "busy": _last(rows, metrics.PHASE_SECONDS, {}),
+    }
+
+
+def _main_temperature(config: Mapping[str, Any], summary: Summary) -> float:
+    """The temperature of the run's main figure: the recipe's first, or else the first that was evaluated."""
+    wanted = config.get("eval", {}).get("temperatures")
+    if wanted:
+        return float(wanted[0])
+    results = [result for result in (summary.start, summary.control, summary.final) if result]
+    sampled = [evaluation.temperature for result in results for evaluation in result.evaluations.values()]
+    return next((temperature for temperature in sampled if temperature > 0), 1.0)
+
+
+class Score(NamedTuple):
+    """A pass rate and its standard error."""
+
+    rate: float
+    error: float
+
+    def __str__(self) -> str:
+        """Two decimals, more where the error's first digit is further behind."""
+        digits = min(4, max(2, -math.floor(math.log10(self.error)))) if self.error > 0 else 2
+        return f"{self.rate:.{digits}f} ± {self.error:.{digits}f}"
+
+    def minus(self, other: Score) -> Score:
+        """The difference; its error takes the two as independent, which errs on the careful side for the same problems."""
+        return Score(self.rate - other.rate, (self.error**2 + other.error**2) ** 0.5)
+
+    @property
+    def is_clear(self) -> bool:
+        """More than two standard errors from 0."""
+        return abs(self.rate) > 2 * self.error
+
+
+def headline(summary: Summary, temperature: float) -> str:
+    """The result in a sentence; it says "rose" or "fell" only where the change is more than two standard errors."""
+    figure = f"Held-out pass@1 at T = {temperature}"
+    start, control, final = (_score_at(result, temperature) for result in (summary.start, summary.control, summary.final))
+    if not final:
+        return (
+            f"{figure} was {start} before online training; there is no result after it yet."
+            if start
+            else ("No model of this run has been evaluated yet.")
+        )
+    if not start:
+        return f"{figure} is {final} after online training; there is no result from before it."
+    change = final.minus(start)
+    if not change.is_clear:
+        sentence = f"{figure} did not change by more than chance may: {start} before, {final} after online training"
+    else:
+        sentence = f"{figure} {'rose' if change.rate > 0 else 'fell'} from {start} to {final}"
+    if not control:
+        return f"{sentence}. Whether supervised steps alone would have done as much was not tried."
+    lead = final.minus(control)
+    ending = f"ahead by {lead}" if lead.rate > 0 else f"behind by {Score(-lead.rate, lead.error)}"
+    told = f"RLTF is {ending}" if lead.is_clear else f"the two cannot be told apart (difference {lead})"
+    return f"{sentence}; as many supervised steps alone reached {control}: {told}."
+
+
+def _score_at(result: StageResult | None, temperature: float) -> Score | None:
+    found = result.evaluations.values() if result else ()
+    return next((score(evaluation) for evaluation in found if evaluation.temperature == temperature), None)
+
+
+def score(evaluation: Evaluation) -> Score:
+    """Its pass@1; where the recipe asks for other k only, the share of programs that pass, which is the same."""
+    rate = evaluation.pass_at_k.get("1", evaluation.outcomes.get(Outcome.PASS.value, 0.0))
+    return Score(rate, evaluation.standard_error)
+
+
+def _models(summary: Summary) -> dict[str, StageResult]:
+    """The models that were evaluated, by the name that the page calls them."""
+    results = {"start": summary.start, "control": summary.control, "RLTF": summary.final}
+    return {name: result for name, result in results.items() if result}
+
+
+def _scores(models: Mapping[str, StageResult]) -> list[tuple[str, list[str]]]:
+    """The rows of the table of pass rates: what is measured, and one cell per model."""
+    ways = dict.fromkeys(way for result in models.values() for way in result.evaluations)
+    table = []
+    for way in ways:
+        found = [result.evaluations.get(way) for result in models.values()]
+        name = way.replace("T=", "T = ")
+        table.append((f"pass@1, {name}", [str(score(evaluation)) if evaluation else "–" for evaluation in found]))
+        for k in dict.fromkeys(k for evaluation in found if evaluation for k in evaluation.pass_at_k if k != "1"):
+            rates = [evaluation.pass_at_k.get(k) if evaluation else None for evaluation in found]
+            table.append((f"pass@{k}, {name}", ["–" if rate is None else f"{rate:.2f}" for rate in rates]))
+    return table
+
+
+def _outcome_shares(models: Mapping[str, StageResult], temperature: float) -> list[tuple[str, list[str]]]:
+    """The rows of the table of outcomes at the main temperature: outcome, and one share per model."""
+    found = [
+        next((evaluation for evaluation in result.evaluations.values() if evaluation.temperature == temperature), None)
+        for result in models.values()
+    ]
+    seen = [outcome.value for outcome in Outcome if any(evaluation and outcome in evaluation.outcomes for evaluation in found)]
+    return [(name, [f"{evaluation.outcomes.get(name, 0.0):.0%}" if evaluation else "–" for evaluation in found]) for name in seen]
+
+
+def _corpus(config: Mapping[str, Any]) -> str:
+    """What supervised steps imitate, in words: a noisy corpus and correct solutions make very different controls."""
+    problems = config.get("problems", {})
+    if problems.get("path"):
+        return "the problem set's own corpus where it ships one, and else its reference solutions"
+    rate = problems.get("primer", {}).get("bug_rate")
+    share = "some" if rate is None else f"{rate:.0%}"
+    return f"the generated problem set's corpus, in which {share} of the programs carry an injected bug"
+
+
+def _drawings(models: Mapping[str, StageResult], rows: list[dict[str, Any]], lag_bound: int | None) -> dict[str, Markup | None]:
+    scores = {name: {way: score(evaluation) for way, evaluation in result.evaluations.items()} for name, result in models.items()}
+    drawn = {
+        "pass": plots.pass_at_1(scores) if scores else None,
+        "outcomes": plots.outcome_mix(rows),
+        "rewards": plots.rewards(rows),
+        "lag": plots.lag(rows, lag_bound),
+        "programs": plots.programs_per_second(rows),
+        "seconds": plots.seconds_per_step(rows),
+        "losses": plots.losses(rows),
+    }
+    return {name: Markup(svg) if svg else None for name, svg in drawn.items()}
+
+
+def _last(rows: list[dict[str, Any]], metric: Metric, otherwise: Any) -> Any:
+    return next((row[metric.name] for row in reversed(rows) if metric.name in row), otherwise)
+
+
+class Piece(NamedTuple):
+    """Some of a program's text: one penalised token, or all between two of them."""
+
+    text: str
+    penalised: bool
+
+
+def pieces(example: Example) -> Iterator[Piece]:
+    """The program's text, cut at its penalised tokens; together the pieces are the text.
+
+    Tokens that hold parts of one character share its offsets: the first of them shows it.
+    """
+    shown = 0
+    for start, end, penalised in zip(example.starts, example.ends, example.penalised, strict=True):
+        start = max(start, shown)
+        if not penalised or start >= end:
+            continue
+        if start > shown:
+            yield Piece(example.text[shown:start], penalised=False)
+        yield Piece(example.text[start:end], penalised=True)
+        shown = end
+    if shown < len(example.text):
+        yield Piece(example.text[shown:], penalised=False)

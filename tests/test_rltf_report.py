@@ -1,0 +1,319 @@
+"""The report: its numbers, its honesty, and that nothing a program says gets out of its box."""
+
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+import yaml
+from fake_run import example, passing, record_steps, result, summary, tokens, write_run
+from hypothesis import given
+from hypothesis import strategies as st
+
+from contracts.config import Recipe
+from contracts.errors import UserError
+from contracts.recipe import write_recipe
+from contracts.records import Outcome
+from contracts.summary import write_summary
+from rltf import plots
+from rltf.examples import append_examples, read_examples
+from rltf.report import headline, pieces, write_report
+
+
+class Page(HTMLParser):
+    """What a browser makes of the page: its text, its marked tokens, its tags."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.tags: set[str] = set()
+        self.marks: list[tuple[str, str]] = []
+        self.programs: list[str] = []
+        self.text = ""
+        self._open: list[str] = []
+        self.feed(html)
+
+    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
+        self.tags.add(tag)
+        if tag not in {"meta", "br", "img", "link"}:
+            self._open.append(tag)
+        if tag in {"td", "th"}:
+            self.text += " "
+        if tag == "mark":
+            self.marks.append(("", dict(attributes).get("title") or ""))
+        if tag == "pre" and "article" in self._open:
+            self.programs.append("")
+
+    def handle_endtag(self, tag: str) -> None:
+        while self._open and self._open.pop() != tag:
+            pass
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+        if "mark" in self._open:
+            self.marks[-1] = (self.marks[-1][0] + data, self.marks[-1][1])
+        if "pre" in self._open and "article" in self._open:
+            self.programs[-1] += data
+
+
+def _page(folder: Path) -> Page:
+    return Page(write_report(folder).read_text(encoding="utf-8"))
+
+
+def _words(page: Page) -> str:
+    return " ".join(page.text.split())
+
+
+# -- the headline
+
+
+def test_headline_of_a_run_that_beats_its_control() -> None:
+    assert headline(summary(), 1.0) == (
+        "Held-out pass@1 at T = 1.0 rose from 0.30 ± 0.02 to 0.52 ± 0.02; "
+        "as many supervised steps alone reached 0.33 ± 0.02: RLTF is ahead by 0.19 ± 0.03."
+    )
+
+
+def test_headline_of_a_run_that_is_worse_than_its_control() -> None:
+    assert headline(summary(control=result(0.60, 0.8)), 1.0).endswith("reached 0.60 ± 0.02: RLTF is behind by 0.08 ± 0.03.")
+
+
+def test_headline_of_a_run_that_got_worse() -> None:
+    text = headline(summary(final=result(0.20, 0.5)), 1.0)
+    assert text.startswith("Held-out pass@1 at T = 1.0 fell from 0.30 ± 0.02 to 0.20 ± 0.02; ")
+    assert text.endswith("RLTF is behind by 0.13 ± 0.03.")
+
+
+def test_headline_claims_nothing_within_two_standard_errors() -> None:
+    # the error of a difference is 0.02 · √2: 0.056 is less than two of it, 0.057 is more
+    text = headline(summary(final=result(0.356, 0.8)), 1.0)
+    assert "did not change by more than chance may: 0.30 ± 0.02 before, 0.36 ± 0.02 after" in text
+    assert text.endswith("the two cannot be told apart (difference 0.03 ± 0.03).")
+    assert "rose from 0.30" in headline(summary(final=result(0.357, 0.8)), 1.0)
+
+
+def test_headline_takes_the_asked_temperature() -> None:
+    assert headline(summary(), 0.6).startswith("Held-out pass@1 at T = 0.6 rose from 0.50 ± 0.02 to 0.72 ± 0.02")
+
+
+def test_headline_shows_small_rates_with_enough_digits() -> None:
+    text = headline(summary(start=result(0.0101, 0.1, error=0.0011), final=result(0.0147, 0.1, error=0.0012), control=None), 1.0)
+    assert "rose from 0.010 ± 0.001 to 0.015 ± 0.001" in text
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"control": None}, "Whether supervised steps alone would have done as much was not tried."),
+        ({"final": None}, "was 0.30 ± 0.02 before online training; there is no result after it yet."),
+        ({"start": None}, "is 0.52 ± 0.02 after online training; there is no result from before it."),
+        ({"start": None, "control": None, "final": None}, "No model of this run has been evaluated yet."),
+    ],
+)
+def test_headline_says_what_is_missing(changes: dict, words: str) -> None:
+    assert headline(summary(**changes), 1.0).endswith(words)
+
+
+# -- the page
+
+
+def test_page_shows_the_run(tmp_path: Path) -> None:
+    page = _page(write_run(tmp_path / "run"))
+    words = _words(page)
+    assert "RLTF is ahead by 0.19 ± 0.03." in words.replace("\u00a0", " ")
+    assert "pass@1, T = 1.0 0.30 ± 0.02 0.33 ± 0.02 0.52 ± 0.02" in words
+    assert "pass@5, T = 0.6 0.75 0.78 0.97" in words
+    assert "pass@1, greedy 0.77 ± 0.02 0.78 ± 0.02 0.79 ± 0.02" in words
+    assert "syntax error 30% 27% 14%" in words
+    assert "it was 1.7 on average and 3 at most; it can never exceed 4 (sync_every" in words
+    assert "labelled 14,464 used by an optimizer step 14,080" in words
+    assert "displaced 256 too old 128" in words
+    assert "SyntaxError 2,700 NameError 1,480 ValueError 410 IndentationError 264" in words
+    assert "warm start 148.0" in words
+    assert "sampling 71.5 executing 55.0 learning 77.0" in words
+    assert "torch 2.13.0" in words
+    assert "samples_per_problem: 20" in words
+    assert "corpus, in which 50% of the programs carry an injected bug" in words
+    assert "not finished" not in words
+    assert "Not drawn" not in words
+    assert len(re.findall("<svg ", (tmp_path / "run" / "report.html").read_text())) == 7
+
+
+def test_page_needs_no_network_and_runs_no_script(tmp_path: Path) -> None:
+    folder = write_run(tmp_path)
+    page = _page(folder)
+    html = (folder / "report.html").read_text()
+    assert page.tags.isdisjoint({"script", "link", "img", "iframe", "object", "image"})
+    assert "default-src 'none'" in html
+    assert set(re.findall(r'(?:src|href)="([^#"][^"]*)"', html)) == set()
+    assert all(address.startswith("#") for address in re.findall(r"url\(([^)]*)\)", html))
+
+
+def test_page_is_the_same_twice_and_nothing_else_is_left(tmp_path: Path) -> None:
+    folder = write_run(tmp_path / "run")
+    first = write_report(folder).read_bytes()
+    assert write_report(folder).read_bytes() == first
+    assert {file.name for file in folder.iterdir()} == {
+        "config.yaml",
+        "metrics.jsonl",
+        "summary.json",
+        "examples.jsonl",
+        "report.html",
+    }
+
+
+def test_hostile_text_is_shown_and_never_becomes_markup(tmp_path: Path) -> None:
+    folder = write_run(tmp_path, errors={"<script>error()</script>": 5}, error="<script>why()</script>", status="failed")
+    attack = "</pre></title><script>alert(1)</script>"
+    hostile = example(
+        **tokens(attack, '"><img src=x onerror=alert(2)>', "{{ 7*7 }}"),
+        penalised=[False, True, True],
+        question="<script>question()</script>",
+        problem_id="<b>id</b>",
+        message="<script>message()</script>",
+        error_type="<i>Error</i>",
+    )
+    append_examples(folder, [hostile])
+    page = _page(folder)
+    assert page.tags.isdisjoint({"script", "img"})
+    assert page.programs[-1].strip("\n") == hostile.text
+    for text in ("<script>error()", "<script>why()", "<script>question()", "<script>message()", "<b>id</b>", "<i>Error</i>"):
+        assert text in page.text
+    assert "{{ 7*7 }}" in page.text
+
+
+def test_marks_cover_exactly_the_penalised_tokens(tmp_path: Path) -> None:
+    folder = write_run(tmp_path)
+    page = _page(folder)
+    legend, *marks = page.marks
+    assert legend[0] == "coloured"
+    line = ["for", " x", " in", " input", "()", ".split", "()", "\n"]
+    assert [text for text, _ in marks] == [*line, "n", " =", " len", "n", "(s)"]
+    assert marks[-3][1] == "token “ len”, fine reward -0.3"
+    assert [text.removeprefix("\n") for text in page.programs] == [kept.text for kept in read_examples(folder)]
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"status": "running"}, "not finished: step 110 of 110 at the last look"),
+        ({"status": "interrupted", "steps": 110}, "interrupted at step 110 of 110; it can be taken up again"),
+        ({"status": "failed", "error": "disk full"}, "failed at step 110: disk full"),
+    ],
+)
+def test_page_of_an_unfinished_run_says_so(tmp_path: Path, changes: dict, words: str) -> None:
+    assert words in _words(_page(write_run(tmp_path, **changes)))
+
+
+def test_page_of_a_run_that_has_only_begun(tmp_path: Path) -> None:
+    write_recipe(Recipe(name="new", steps=7), tmp_path / "config.yaml")
+    words = _words(_page(tmp_path))
+    assert "No model of this run has been evaluated yet." in words
+    assert "Not in the run's folder yet: the measurements of each step, the results, sample programs." in words
+    assert "step 0 of 7" in words
+    assert words.count("Not drawn") == 7
+
+
+def test_page_before_the_first_summary_counts_by_the_measurements(tmp_path: Path) -> None:
+    record_steps(tmp_path, steps=10)
+    words = _words(_page(tmp_path))
+    assert "not finished: step 10 at the last look" in words
+    assert "labelled 1,280 used" in words
+    assert words.count("Not drawn") == 1  # pass@1
+
+
+def test_page_with_a_single_step_draws_no_lines(tmp_path: Path) -> None:
+    record_steps(tmp_path, steps=1)
+    assert _words(_page(tmp_path)).count("Not drawn") == 7
+
+
+def test_page_without_an_evaluation_of_the_control(tmp_path: Path) -> None:
+    words = _words(_page(write_run(tmp_path, control=None)))
+    assert "pass@1, T = 1.0 0.30 ± 0.02 0.52 ± 0.02" in words
+    assert "+ 110 supervised steps" not in words
+
+
+def test_page_says_what_supervised_steps_imitated(tmp_path: Path) -> None:
+    folder = write_run(tmp_path)
+    config = yaml.safe_load((folder / "config.yaml").read_text())
+    config["problems"]["path"] = "apps"
+    (folder / "config.yaml").write_text(yaml.safe_dump(config))
+    assert "imitated the problem set's own corpus where it ships one" in _words(_page(folder))
+
+
+def test_a_folder_without_a_run_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="holds no run"):
+        write_report(tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["summary.json", "examples.jsonl", "config.yaml"])
+def test_a_broken_file_is_named_as_bad_input(tmp_path: Path, name: str) -> None:
+    write_run(tmp_path)
+    (tmp_path / name).write_text("{broken: [\n")
+    with pytest.raises(UserError, match="cannot be read"):
+        write_report(tmp_path)
+
+
+# -- examples
+
+
+def test_examples_are_appended_and_a_torn_line_is_dropped(tmp_path: Path) -> None:
+    assert read_examples(tmp_path) == []
+    append_examples(tmp_path, [example()])
+    path = tmp_path / "examples.jsonl"
+    path.write_bytes(path.read_bytes() + b'{"step": 1')
+    assert read_examples(tmp_path) == [example()]
+    append_examples(tmp_path, [passing(), example(step=99)])
+    assert read_examples(tmp_path) == [example(), passing(), example(step=99)]
+
+
+@given(st.lists(st.tuples(st.text(max_size=4), st.booleans()), max_size=12))
+def test_pieces_are_the_text_and_colour_its_penalised_characters(drawn: list[tuple[str, bool]]) -> None:
+    kept = example(**tokens(*(text for text, _ in drawn)), penalised=[penalised for _, penalised in drawn])
+    cut = list(pieces(kept))
+    assert "".join(piece.text for piece in cut) == kept.text
+    coloured = [piece.penalised for piece in cut for _ in piece.text]
+    assert coloured == [penalised for text, penalised in drawn for _ in text]
+
+
+def test_tokens_that_share_a_character_show_it_once() -> None:
+    kept = example(text="aéb", starts=[0, 1, 1, 2], ends=[1, 2, 2, 3], penalised=[False, True, True, False])
+    assert [tuple(piece) for piece in pieces(kept)] == [("a", False), ("é", True), ("b", False)]
+
+
+# -- plots
+
+
+def test_outcome_shares_are_of_new_programs_not_of_totals() -> None:
+    rows = [
+        {"step": step, "samples_labelled_total": {"pass": float(10 * step), "failure": 90.0}, "step_seconds": 2.0}
+        for step in range(1, 5)
+    ]
+    assert list(plots._gains(rows, plots.metrics.SAMPLES, Outcome.PASS)) == [10, 10, 10, 10]
+    assert list(plots._gains(rows, plots.metrics.SAMPLES, Outcome.FAILURE)) == [90, 0, 0, 0]
+
+
+def test_long_runs_make_no_longer_drawings() -> None:
+    def drawing(steps: int) -> str:
+        rows = [{"step": step, "step_seconds": 1.0 + step % 7} for step in range(steps)]
+        return plots.seconds_per_step(rows) or ""
+
+    assert len(drawing(20_000)) < 1.2 * len(drawing(500))
+
+
+def test_lag_bound_is_drawn_only_where_it_fits() -> None:
+    rows = [{"step": step, "lag_max_steps": 2.0, "lag_mean_steps": 1.0} for step in range(9)]
+    assert ">bound<" in (plots.lag(rows, 4) or "")
+    assert ">bound<" not in (plots.lag(rows, 1000) or "")
+    assert ">bound<" not in (plots.lag(rows, None) or "")
+
+
+def test_numbers_that_are_not_there_leave_gaps() -> None:
+    rows = [{"step": step, "reward_adaptive": None if step % 2 else 0.5, "reward_coarse": 0.1} for step in range(8)]
+    assert "adaptive reward" in (plots.rewards(rows) or "")
+    assert "share of tokens penalised" not in (plots.rewards(rows) or "")
+
+
+def test_summary_alone_is_enough_for_a_page(tmp_path: Path) -> None:
+    write_summary(summary(), tmp_path / "summary.json")
+    assert "RLTF is ahead by" in _words(_page(tmp_path))
