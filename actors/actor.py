@@ -67,10 +67,6 @@ class SamplerActor:
         figures = {"seconds": time.perf_counter() - started, "prompt_cut": sum(group.prompt_cut for group in groups)}
         return encode(groups), figures
 
-    def cpu_seconds(self) -> float:
-        """CPU time that this process has used."""
-        return time.process_time()
-
 
 def here(device: str) -> Place:
     """This actor's node and GPUs."""

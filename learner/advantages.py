@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 
 from contracts.records import LabelledGroup, Labels
 
@@ -53,11 +53,10 @@ def training_rows(entry: LabelledGroup, baseline: str) -> list[Row]:
     ]
 
 
-def split_evenly(rows: list[Row], parts: int) -> list[list[Row]]:
+def split_evenly(rows: Sequence[Row], parts: int) -> list[list[Row]]:
     """Exactly `parts` micro-batches, rows of like length together (less padding); some are empty if rows are few."""
     ordered = sorted(rows, key=lambda row: len(row.prompt_ids) + len(row.token_ids))
-    edges = [len(ordered) * i // parts for i in range(parts + 1)]
-    return [ordered[start:end] for start, end in pairwise(edges)]
+    return [ordered[len(rows) * i // parts : len(rows) * (i + 1) // parts] for i in range(parts)]
 
 
 def _adaptive_or_coarse(labels: Labels) -> float:

@@ -168,10 +168,6 @@ class LearnerRank:
         size = sum(bucket.size for bucket in self._layout.buckets)
         return {"architecture": type(self._engine.module).__name__, "parameters": size}
 
-    def cpu_seconds(self) -> float:
-        """CPU time that this process has used."""
-        return time.process_time()
-
     def _share(self, stage: str, step: int, batch: int) -> list[Any]:
         """This rank's part of a step's corpus programs: the global batch is the same for any number of ranks."""
         assert self._engine is not None

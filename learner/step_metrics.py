@@ -40,12 +40,13 @@ def local_sums(
 
 
 def global_metrics(sums: Mapping[str, float], ranks: int) -> StepMetrics:
-    """What the step's metrics are, from the sums over all ranks."""
+    """What the step's metrics are, from the sums over all ranks; counters hold the step's own counts."""
     losses = {term: sums[f"loss/{term}"] for term in TERMS}
     found: StepMetrics = {m.LOSS.name: {**losses, "total": sum(losses.values())}}
     programs, tokens = sums["programs"], sums["tokens"]
     if programs:
         found |= {
+            m.TRAINED.name: programs,
             m.LAG_MEAN.name: sums["lag"] / programs,
             m.LAG_MAX.name: max(sums[f"lag/{rank}"] for rank in range(ranks)),
             m.PASS_RATE.name: sums["passed"] / programs,

@@ -33,10 +33,14 @@ class Trainer:
         """
         objective = self._recipe.objective
         rows = [row for entry in entries for row in training_rows(entry, objective.baseline)]
-        tokens, sl_tokens = self.engine.sum_over_ranks([_tokens(rows), _tokens(supervised)])
+        tokens, sl_tokens, groups, programs = self.engine.sum_over_ranks(
+            [_tokens(rows), _tokens(supervised), len(entries), len(supervised)]
+        )
         rate = self.engine.learning_rate()
         terms: Counter[str] = Counter()
-        batches = self._micro_batches(rows, tokens > 0, list(supervised), sl_tokens > 0)
+        ranks, n = self.engine.ranks, self._recipe.sampling.samples_per_problem
+        batches = [(part, False) for part in self._micro_batches(rows, math.ceil(groups / ranks) * n)]
+        batches += [(part, True) for part in self._micro_batches(supervised, math.ceil(programs / ranks))]
         for i, (micro, is_supervised) in enumerate(batches):
             batch = self._collate(micro)
             logprobs = token_logprobs(self.engine.model, batch)
@@ -52,18 +56,9 @@ class Trainer:
         norm = self.engine.step()
         return self._metrics(entries, terms, step) | {m.GRAD_NORM.name: norm, m.LR.name: rate}
 
-    def _micro_batches(
-        self, rows: list[Row], any_rows: bool, supervised: list[Row], any_supervised: bool
-    ) -> list[tuple[list[Row], bool]]:
-        """The same number on every rank, whatever each rank's share came to."""
-        learner, ranks = self._recipe.learner, self.engine.ranks
-        groups = math.ceil(self._recipe.groups_per_step / ranks)
-        sampled_parts = math.ceil(groups * self._recipe.sampling.samples_per_problem / learner.micro_batch) if any_rows else 0
-        supervised_share = max(len(supervised), math.ceil(learner.sl_samples / ranks))
-        supervised_parts = math.ceil(supervised_share / learner.micro_batch) if any_supervised else 0
-        return [(part, False) for part in split_evenly(rows, sampled_parts)] + [
-            (part, True) for part in split_evenly(supervised, supervised_parts)
-        ]
+    def _micro_batches(self, rows: Sequence[Row], largest_share: int) -> list[list[Row]]:
+        """This rank's rows in as many micro-batches as the rank with the largest share needs: the same on every rank."""
+        return split_evenly(rows, math.ceil(largest_share / self._recipe.learner.micro_batch))
 
     def _collate(self, micro: list[Row]) -> TokenBatch:
         rows = micro or [Row([self._pad], [self._pad])]

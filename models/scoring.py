@@ -59,8 +59,9 @@ def token_logprobs(model: PreTrainedModel, batch: TokenBatch, temperature: float
 def _program_logits(model: PreTrainedModel, batch: TokenBatch) -> Tensor:
     """The logits that each program token was drawn from, [B, T, V]."""
     length = batch.program_ids.shape[1]
-    if model.config.is_encoder_decoder:
-        start = torch.full_like(batch.program_ids[:, :1], model.config.decoder_start_token_id)
+    unwrapped = getattr(model, "module", model)  # a DeepSpeed engine hides its model's configuration and signature
+    if unwrapped.config.is_encoder_decoder:
+        start = torch.full_like(batch.program_ids[:, :1], unwrapped.config.decoder_start_token_id)
         output = model(
             input_ids=batch.prompt_ids,
             attention_mask=batch.prompt_mask,
@@ -74,7 +75,6 @@ def _program_logits(model: PreTrainedModel, batch: TokenBatch) -> Tensor:
         "attention_mask": mask,
         "use_cache": False,
     }
-    unwrapped = getattr(model, "module", model)  # a DeepSpeed engine hides its model's signature
     accepted = inspect.signature(unwrapped.forward).parameters
     if "position_ids" in accepted:  # absolute positions must not count the padding
         inputs["position_ids"] = (mask.cumsum(1) - 1).clamp(min=0)

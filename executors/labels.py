@@ -1,0 +1,66 @@
+"""From verdicts to labels: the three granularities of feedback (RLTF, section 3.3).
+
+The penalised range comes from the verdict's character span and the token offsets recorded when the program was sampled; the
+text is never searched.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import msgspec
+
+from contracts.records import Category, Detail, Group, LabelledGroup, Labels, Outcome, Problem, Program, Verdict
+from contracts.rewards import adaptive_reward, coarse_reward
+from contracts.sections import RewardsConfig
+
+
+class Judges(Protocol):
+    """What labelling needs of an executor."""
+
+    def judge(self, problem: Problem, text: str) -> Verdict:
+        """The verdict on one program."""
+        ...
+
+
+def label(program: Program, verdict: Verdict, rewards: RewardsConfig) -> Labels:
+    """The labels of a program with this verdict. Raises ValueError for SANDBOX_ERROR, which is never scored."""
+    penalised = _penalised(program, verdict)
+    return Labels(
+        coarse=coarse_reward(verdict, rewards),
+        fine=rewards.fine if any(penalised) else 0.0,
+        adaptive=adaptive_reward(verdict, rewards),
+        penalised=penalised,
+    )
+
+
+def label_group(executor: Judges, group: Group, problem: Problem, rewards: RewardsConfig) -> tuple[LabelledGroup, int]:
+    """The group with verdicts and labels, and how many of its programs were dropped for a SANDBOX_ERROR.
+
+    Identical texts are judged once, unless they timed out.
+    """
+    known: dict[str, Verdict] = {}
+    kept: list[Program] = []
+    verdicts: list[Verdict] = []
+    for program in group.programs:
+        verdict = known.get(program.text) or executor.judge(problem, program.text)
+        if verdict.outcome is Outcome.SANDBOX_ERROR:
+            continue
+        if verdict.detail is not Detail.TIMEOUT:
+            known[program.text] = verdict
+        kept.append(program)
+        verdicts.append(verdict)
+    labels = [label(program, verdict, rewards) for program, verdict in zip(kept, verdicts, strict=True)]
+    dropped = len(group.programs) - len(kept)
+    judged = group if not dropped else msgspec.structs.replace(group, programs=kept)
+    return LabelledGroup(group=judged, verdicts=verdicts, labels=labels), dropped
+
+
+def _penalised(program: Program, verdict: Verdict) -> list[bool]:
+    """GLOBAL: every token, the end token too. LINE: tokens that share a character with the span. Otherwise none."""
+    if verdict.category is Category.GLOBAL:
+        return [True] * len(program.token_ids)
+    if verdict.category is not Category.LINE or verdict.span is None:
+        return [False] * len(program.token_ids)
+    first, last = verdict.span.start_char, verdict.span.end_char
+    return [max(start, first) < min(end, last) for start, end in zip(program.starts, program.ends, strict=True)]

@@ -1,0 +1,34 @@
+"""How old a trained sample can be at most: a bound that follows from the recipe, printed at start and checked by tests.
+
+Between the start of a group's sampling and its training, every other sample that is trained on was, at some time in
+between, in the FIFO (at most C when sampling starts, and at most C while the group waits: what is left of the window
+and the window after it) or in flight (at most F before it and F after it). So at most 2 (C + F) / B optimizer steps pass, and its
+weights were at most S − 1 steps old when its sampling started. With uses without limit, or a window that is replaced before it
+is used up, nothing but max_lag bounds the lag.
+"""
+
+from __future__ import annotations
+
+from contracts.config import Recipe
+from contracts.summary import Lag
+
+
+def lag_bound(recipe: Recipe) -> Lag:
+    """The bound in optimizer steps and the formula with its values."""
+    buffer, n = recipe.buffer, recipe.sampling.samples_per_problem
+    sync = recipe.weights.sync_every - 1
+    if recipe.deterministic:
+        return Lag(bound=min(sync, buffer.max_lag), formula=f"S - 1 with S = sync_every = {sync + 1}: one batch at a time")
+    batch = recipe.groups_per_step * n
+    in_flight = recipe.actors.in_flight * recipe.sampling.problems_per_batch * n
+    limit = f"max_lag = {buffer.max_lag}"
+    if buffer.max_uses != 1 or buffer.on_exhausted == "reshuffle":
+        return Lag(bound=buffer.max_lag, formula=f"{limit}: groups are used more than once")
+    if buffer.refresh_every * batch < buffer.capacity:
+        return Lag(bound=buffer.max_lag, formula=f"{limit}: windows are replaced before they are used up")
+    bound = sync + 2 * (buffer.capacity + in_flight) // batch
+    formula = (
+        f"min(max_lag, S - 1 + 2 (C + F) / B) with S = sync_every = {sync + 1}, C = capacity = {buffer.capacity}, "
+        f"F = in flight = {in_flight}, B = batch = {batch}, {limit}"
+    )
+    return Lag(bound=min(bound, buffer.max_lag), formula=formula)

@@ -1,0 +1,229 @@
+"""The online stage: samplers, executors and learner all at work at once.
+
+          problems ─▶ sampler ──groups──▶ executor ──labelled groups──▶ buffer ──window──▶ learner
+                        ▲                                                                   │
+                        └────────────── weights, every sync_every steps ────────────────────┘
+
+The driver only schedules: data goes from actor to actor. Who waits for whom:
+- a batch of problems waits until it may be in flight (`_may_dispatch`) and a sampler is idle;
+- a sampled batch waits for its executor, and that for room in the buffer where the buffer blocks;
+- an optimizer step waits until the buffer holds its groups;
+- nothing waits for a publication but the next batch to be sampled.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import ray
+
+from buffer.base import OnlineBuffer
+from contracts import metrics as m
+from contracts.config import Recipe
+from contracts.errors import RunError
+from executors.actor import LabelReport
+from problems.order import ProblemOrder
+from rltf.cluster import Cluster
+from rltf.runs import State, Totals, add
+
+Handler = Callable[[Any], None]
+Values = dict[str, float | dict[str, float]]
+FEW_PROGRAMS = 200
+
+
+class OnlineLoop:
+    """Runs optimizer steps `state.step` … `recipe.steps` and keeps `state` up to date."""
+
+    def __init__(
+        self,
+        cluster: Cluster,
+        buffer: OnlineBuffer,
+        order: ProblemOrder,
+        state: State,
+        on_step: Callable[[int, Values, bytes | None], None],
+        on_checkpoint: Callable[[State], None],
+    ) -> None:
+        """`on_step` hears of each step: its number, metrics and, now and then, a labelled group. `on_checkpoint` saves."""
+        self._cluster = cluster
+        self._recipe: Recipe = cluster.recipe
+        self._buffer = buffer
+        self._order = order
+        self._on_step = on_step
+        self._on_checkpoint = on_checkpoint
+        self.step = state.step
+        self.totals: Totals = state.totals
+        self._position = state.position
+        self._again = [batch for batch in state.pending if not self._in_buffer(batch)]
+        self._in_flight: list[int] = []
+        self._idle = list(cluster.samplers)
+        self._load = dict.fromkeys(cluster.executors, 0)
+        self._handlers: dict[Any, Handler] = {}
+        self._receiving: set[Any] = set()
+        self._checksums: list[Any] = []
+        self._example: bytes | None = None
+        self._stepped_at = time.perf_counter()
+
+    def run(self) -> None:
+        """Until the last step is made. Errors of any actor are raised here."""
+        if self.step < self._recipe.steps:
+            self._start_step()
+        while self.step < self._recipe.steps:
+            while self._idle and self._may_dispatch():
+                self._dispatch()
+            self._handle_one(list(self._handlers))
+        while self._handlers:  # what is still in flight has come too late
+            self._buffer.evict([waiting.id for waiting in self._buffer.waiting()], "unused")
+            self._handle_one(list(self._handlers))
+
+    def _handle_one(self, refs: list[Any]) -> None:
+        (ready, *_), _ = ray.wait(refs, num_returns=1)
+        self._handlers.pop(ready)(ready)
+
+    # problems → sampler → executor → buffer
+
+    def _may_dispatch(self) -> bool:
+        recipe = self._recipe
+        if self._receiving:  # the next batch is sampled with the newest weights: this bounds the lag
+            return False
+        oldest = min(self._in_flight, default=self._next())
+        if self._next() - oldest >= recipe.actors.in_flight:
+            return False
+        if recipe.deterministic:
+            return self._next() <= self.step
+        if recipe.buffer.max_uses != 1:
+            return True
+        wanted = (recipe.steps - self.step) * recipe.groups_per_step * recipe.sampling.samples_per_problem
+        per_batch = recipe.sampling.problems_per_batch * recipe.sampling.samples_per_problem
+        return self._buffer.counts().waiting + len(self._in_flight) * per_batch < wanted
+
+    def _next(self) -> int:
+        return self._again[0] if self._again else self._position
+
+    def _dispatch(self) -> None:
+        batch = self._next()
+        if self._again:
+            self._again.pop(0)
+        else:
+            self._position += 1
+        self._in_flight.append(batch)
+        sampler = self._idle.pop()
+        payload, figures = sampler.sample.options(num_returns=2).remote(
+            batch, self._order.batch_at(batch), f"{self._recipe.seed}/online/{batch}", self._recipe.needs_greedy
+        )
+        self._handlers[figures] = partial(self._sampled, batch, sampler, payload)
+
+    def _sampled(self, batch: int, sampler: Any, payload: Any, ref: Any) -> None:
+        figures = ray.get(ref)
+        self._idle.append(sampler)
+        self._count_phase("sampling", figures["seconds"])
+        self.totals.prompt_cut += figures["prompt_cut"]
+        executor = min(self._load, key=lambda candidate: self._load[candidate])
+        self._load[executor] += 1
+        self._handlers[executor.label.remote(payload, self._example is None)] = partial(self._labelled, batch, executor)
+
+    def _labelled(self, batch: int, executor: Any, ref: Any) -> None:
+        report: LabelReport = ray.get(ref)
+        self._in_flight.remove(batch)
+        self._load[executor] -= 1
+        totals = self.totals
+        self._count_phase("executing", report.seconds)
+        totals.outcomes = add(totals.outcomes, report.outcomes)
+        totals.errors = add(totals.errors, report.errors)
+        totals.dropped = add(totals.dropped, report.dropped)
+        totals.judged += report.judged
+        totals.sandbox_errors += report.sandbox_errors
+        self._example = self._example or report.example
+        limit = self._recipe.executors.max_sandbox_error_rate
+        if totals.judged >= FEW_PROGRAMS and totals.sandbox_errors > limit * totals.judged:
+            raise RunError(
+                f"{totals.sandbox_errors} of {totals.judged} programs ended in a SANDBOX_ERROR: the executors are at fault",
+                "See `rltf doctor`; executors.max_sandbox_error_rate says how many are borne",
+            )
+
+    # buffer → learner → weights
+
+    def _start_step(self) -> None:
+        steps = [rank.online_step.remote(self.step) for rank in self._cluster.ranks]
+        for rank, ref in enumerate(steps):
+            self._handlers[ref] = self._stepped if rank == 0 else ray.get
+
+    def _stepped(self, ref: Any) -> None:
+        metrics: Values = ray.get(ref)
+        self.step += 1
+        self._count_step(metrics)
+        last = self.step == self._recipe.steps
+        if last or self.step % self._recipe.weights.sync_every == 0:
+            self._publish()
+        every = self._recipe.checkpoint.every
+        if last or (every and self.step % every == 0):
+            self._on_checkpoint(self._state())
+        elif not every:
+            self._buffer.commit(self.step)
+        if not last:
+            self._start_step()
+        self._report(metrics)
+
+    def _publish(self) -> None:
+        while self._receiving:  # the one before is still under way: let it end first
+            self._handle_one(list(self._receiving))
+        refs = self._cluster.publish(self.step)
+        self._receiving = set(refs)
+        self._checksums = []
+        self._handlers |= dict.fromkeys(refs, self._received)
+        self.totals.published += 1
+
+    def _received(self, ref: Any) -> None:
+        self._receiving.remove(ref)
+        result = ray.get(ref)
+        checksum = result[1] if isinstance(result, tuple) else result
+        if checksum is not None:
+            self._checksums.append(checksum)
+        if len(set(self._checksums)) > 1:
+            raise RuntimeError(f"weights arrived damaged: checksums {self._checksums}")
+
+    def _in_buffer(self, batch: int) -> bool:
+        return all(self._buffer.seen([f"{batch:06d}-{key}" for key in self._order.batch_at(batch)]))
+
+    def _state(self) -> State:
+        pending = sorted([*self._in_flight, *self._again])
+        return State(step=self.step, position=self._position, pending=pending, totals=self.totals)
+
+    def _count_phase(self, phase: str, seconds: float) -> None:
+        self.totals.phases[phase] = self.totals.phases.get(phase, 0.0) + seconds
+
+    def _count_step(self, metrics: Values) -> None:
+        totals, samples = self.totals, _number(metrics, m.TRAINED.name)
+        totals.trained += int(samples)
+        totals.lag_sum += _number(metrics, m.LAG_MEAN.name) * samples
+        totals.lag_max = max(totals.lag_max, int(_number(metrics, m.LAG_MAX.name)))
+        totals.evicted = {**self._buffer.counts().evicted, **totals.dropped}
+        self._count_phase("learning", _number(metrics, "busy"))
+        del metrics["busy"]
+
+    def _report(self, metrics: Values) -> None:
+        """Complete a step's metrics with the running totals."""
+        now = time.perf_counter()
+        totals = self.totals
+        metrics |= {
+            m.STEP.name: self.step,
+            m.POLICY_VERSION.name: self.step - self.step % self._recipe.weights.sync_every,
+            m.SAMPLES.name: dict(totals.outcomes),
+            m.ERRORS.name: dict(totals.errors),
+            m.TRAINED.name: totals.trained,
+            m.EVICTED.name: dict(totals.evicted),
+            m.BUFFER_FILL.name: self._buffer.counts().waiting,
+            m.STEP_SECONDS.name: now - self._stepped_at,
+            m.PHASE_SECONDS.name: dict(totals.phases),
+        }
+        self._stepped_at = now
+        example, self._example = self._example, None
+        self._on_step(self.step, metrics, example)
+
+
+def _number(metrics: Values, name: str) -> float:
+    value = metrics[name]
+    assert not isinstance(value, dict)
+    return value

@@ -1,0 +1,223 @@
+"""One run from problems to report: the stages, each left out where a resumed run has finished it.
+
+problems → model → warm start → evaluation → supervised control → evaluation → online RLTF → evaluation → report
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import ray
+import torch
+
+from buffer.redis_buffer import RedisBuffer
+from buffer.server import EmbeddedRedis
+from contracts import metrics as m
+from contracts.config import Recipe
+from contracts.records import decode_labelled
+from contracts.sections import OptimizerConfig
+from contracts.summary import StageResult
+from learner.checkpoint import remove_old, step_folder, written_whole
+from models.load import check_model_path
+from models.prompts import prompt_text
+from models.tiny import build_model, train_tokenizer
+from problems.order import ProblemOrder
+from problems.sets import load_problem_set
+from rltf.cluster import Cluster, connected
+from rltf.evaluate import evaluate, programs_in_all
+from rltf.examples import append_examples
+from rltf.lag import lag_bound
+from rltf.loop import OnlineLoop, Values
+from rltf.monitor import Monitor
+from rltf.progress import Progress, shares
+from rltf.record import Record, example_of
+from rltf.report import write_report
+from rltf.runs import RunFolder, State
+
+STEPS_PER_CALL = 10
+TOKENIZER_TEXTS = 2000
+
+
+class Run:
+    """A run's parts, and its stages as methods."""
+
+    def __init__(self, recipe: Recipe, progress: Progress, *, resume: bool = False, warmup_only: bool = False) -> None:
+        self._recipe = recipe
+        self._progress = progress
+        self._resume = resume
+        self._warmup_only = warmup_only
+        self._folder = RunFolder(recipe.folder.absolute())
+
+    def execute(self) -> None:
+        """Run all stages. The run folder has a summary and a report however it ends; Ctrl-C ends everything that was started."""
+        recipe = self._recipe
+        if recipe.model.path:
+            check_model_path(recipe.model.path)
+        if recipe.buffer.url:
+            RedisBuffer(recipe.buffer.url, recipe.name, recipe.buffer).close()
+        self._state = self._folder.begin(recipe, resume=self._resume)
+        resume_step = self._state.step if self._resume else None
+        with Monitor(self._folder.path, recipe.monitor, resume_step=resume_step) as self._monitor:
+            self._record = Record(recipe, self._folder, self._state, resume=self._resume)
+            try:
+                self._stages()
+                self._record.finish("done")
+            except BaseException as err:
+                self._record.finish("interrupted" if isinstance(err, KeyboardInterrupt) else "failed", err)
+                raise
+            finally:
+                report = write_report(self._folder.path)
+        self._progress.note(f"report: {report}")
+
+    def _stages(self) -> None:
+        recipe = self._recipe
+        with ExitStack() as stack:
+            with self._timed("problems"):
+                self._problems = load_problem_set(recipe.problems, self._folder.path, recipe.seed)
+            self._record.problems(self._problems)
+            base = self._base_model()
+            url = recipe.buffer.url or stack.enter_context(EmbeddedRedis(self._folder.redis)).url
+            self._buffer = RedisBuffer(url, recipe.name, recipe.buffer)
+            stack.callback(self._buffer.close)
+            stack.enter_context(connected(recipe))
+            with self._timed("actors"):
+                self._cluster = Cluster(recipe, base, self._problems.train, self._problems.heldout)
+                self._cluster.open_buffer(url)
+            self._cluster.start_learner(base, recipe.learner.optimizer, 1)
+            self._record.model(self._cluster.on_ranks("describe")[0])
+            start = self._warm_start(base)
+            if self._warmup_only:
+                return
+            self._evaluate("start", start)
+            if recipe.control:
+                self._control(start)
+            self._online(start)
+            self._progress.table(*self._record.table())
+
+    def _base_model(self) -> str:
+        """The model to begin with: the recipe's, or a tiny one made on the spot."""
+        recipe = self._recipe
+        if recipe.model.path:
+            return recipe.model.path
+        folder = self._folder.checkpoints / "base"
+        if not folder.is_dir():
+            self._progress.stage("tiny model")
+            train = self._problems.train[:TOKENIZER_TEXTS]
+            texts = (prompt_text(p, p.question, recipe.prompt) + text for p in train for text in p.corpus)
+            length = recipe.prompt.max_tokens + recipe.sampling.max_new_tokens
+            tokenizer = train_tokenizer(texts, recipe.model.vocab_size, length)
+            torch.manual_seed(recipe.seed)
+            with written_whole(folder) as partial:
+                build_model(recipe.model, tokenizer).save_pretrained(partial)
+                tokenizer.save_pretrained(partial)
+        return str(folder)
+
+    def _warm_start(self, base: str) -> str:
+        """Supervised steps on the corpus; returns the folder of the model that all that follows starts from."""
+        warmup, folder = self._recipe.warmup, self._folder.checkpoints / "start"
+        if not warmup.steps:
+            return base
+        if "warm start" not in self._state.done:
+            self._supervised("warm start", base, warmup.optimizer, warmup.steps, warmup.batch)
+            self._export(folder)
+            self._finish_stage("warm start")
+        return str(folder)
+
+    def _control(self, start: str) -> None:
+        """As many supervised steps from the same start as the online stage makes."""
+        recipe, folder = self._recipe, self._folder.checkpoints / "control"
+        if "control" not in self._state.done:
+            self._supervised("control", start, recipe.learner.optimizer, recipe.steps, recipe.learner.sl_samples)
+            self._export(folder)
+            self._finish_stage("control")
+        self._evaluate("control", str(folder))
+
+    def _online(self, start: str) -> None:
+        """Online RLTF."""
+        recipe, folder = self._recipe, self._folder.checkpoints / "final"
+        if "online" not in self._state.done:
+            self._cluster.start_learner(start, recipe.learner.optimizer, recipe.steps)
+            if self._state.step:
+                self._cluster.on_ranks("load", step_folder(self._folder.checkpoints, self._state.step))
+                self._buffer.rewind(self._state.step)
+            else:
+                self._buffer.clear()
+            ray.get(self._cluster.publish(self._state.step))
+            ids = [problem.id for problem in self._problems.train]
+            order = ProblemOrder(ids, recipe.seed, recipe.sampling.problems_per_batch)
+            self._progress.note(f"lag is at most {lag_bound(recipe).bound} steps: {lag_bound(recipe).formula}")
+            with self._timed("online RLTF", recipe.steps):
+                loop = OnlineLoop(self._cluster, self._buffer, order, self._state, self._on_step, self._on_checkpoint)
+                loop.run()
+            self._export(folder)
+            self._buffer.clear()
+            self._finish_stage("online")
+        self._evaluate("final", str(folder))
+
+    def _supervised(self, stage: str, model: str, optimizer: OptimizerConfig, steps: int, batch: int) -> None:
+        self._cluster.start_learner(model, optimizer, steps)
+        with self._timed(stage, steps):
+            for first in range(0, steps, STEPS_PER_CALL):
+                count = min(STEPS_PER_CALL, steps - first)
+                rows = self._cluster.on_ranks("supervised_steps", stage, first, count, batch)[0]
+                for offset, row in enumerate(rows):
+                    self._monitor.record(stage, {m.STEP.name: first + offset + 1, **row})
+                self._progress.update(first + count, loss=f"{rows[-1][m.LOSS.name]['sl']:.3f}")
+
+    def _evaluate(self, stage: str, model: str) -> None:
+        """Evaluate what a model folder holds, unless a resumed run has done so."""
+        if self._record.result(stage) is not None:
+            return
+        problems = self._problems.heldout[: self._recipe.eval.max_problems]
+        self._cluster.start_learner(model, self._recipe.learner.optimizer, 1)
+        ray.get(self._cluster.publish(0))
+        with self._timed(f"evaluate {stage}", programs_in_all(self._recipe, len(problems))):
+            result: StageResult = evaluate(self._cluster, problems, self._progress.update)
+        self._record.evaluated(stage, result)
+        self._monitor.record(f"evaluate {stage}", {m.EVAL_PASS.name: {stage: result.pass_at_1}})
+        self._progress.note(f"{stage}: held-out pass@1 {result.pass_at_1:.3f}")
+
+    def _on_step(self, step: int, metrics: Values, example: bytes | None) -> None:
+        self._monitor.record("online", metrics)
+        outcomes = metrics[m.SAMPLES.name]
+        assert isinstance(outcomes, dict)
+        self._progress.update(
+            step,
+            passed=f"{metrics.get(m.PASS_RATE.name, 0):.2f}",
+            outcomes=shares(outcomes),
+            buffer=f"{metrics[m.BUFFER_FILL.name]:.0f}",
+            lag=f"{metrics.get(m.LAG_MEAN.name, 0):.1f}",
+            step_seconds=f"{metrics[m.STEP_SECONDS.name]:.2f}",
+        )
+        if example is not None and self._record.wants_example(step):
+            append_examples(self._folder.path, [example_of(decode_labelled(example), self._problems.train, step)])
+
+    def _on_checkpoint(self, state: State) -> None:
+        folder = step_folder(self._folder.checkpoints, state.step)
+        with written_whole(folder) as partial:
+            self._cluster.on_ranks("save", partial)
+            self._cluster.on_ranks("export", partial / "model")
+        state.done = self._state.done
+        self._state = state
+        self._folder.save(state)
+        self._record.progressed(state)
+        self._buffer.commit(state.step)
+        remove_old(self._folder.checkpoints, self._recipe.checkpoint.keep)
+
+    def _export(self, folder: Path) -> None:
+        with written_whole(folder) as partial:
+            self._cluster.on_ranks("export", partial)
+
+    def _finish_stage(self, stage: str) -> None:
+        self._state.done.append(stage)
+        self._folder.save(self._state)
+
+    @contextmanager
+    def _timed(self, stage: str, total: int | None = None) -> Iterator[None]:
+        self._progress.stage(stage, total)
+        started = time.perf_counter()
+        yield
+        self._record.took(stage, time.perf_counter() - started)
