@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
+from torch import Tensor
 
 from contracts import metrics as m
 from contracts.config import Recipe
@@ -16,6 +17,8 @@ from learner.engine import Engine
 from learner.objective import Feedback, Metrics, rltf_loss, sl_loss
 from learner.step_metrics import StepMetrics, global_metrics, local_sums
 from models.scoring import TokenBatch, collate, token_logprobs
+
+LossOf = Callable[[list[Row], TokenBatch, Tensor], tuple[Tensor, Metrics]]
 
 
 class Trainer:
@@ -31,38 +34,43 @@ class Trainer:
 
         `step`: optimizer steps made before this one, from which the groups' lag is reckoned.
         """
-        objective = self._recipe.objective
-        rows = [row for entry in entries for row in training_rows(entry, objective.baseline)]
+        rows = [row for entry in entries for row in training_rows(entry, self._recipe.objective.baseline)]
         tokens, sl_tokens, groups, programs = self.engine.sum_over_ranks(
             [_tokens(rows), _tokens(supervised), len(entries), len(supervised)]
         )
         rate = self.engine.learning_rate()
-        terms: Counter[str] = Counter()
         ranks, n = self.engine.ranks, self._recipe.sampling.samples_per_problem
-        batches = [(part, False) for part in self._micro_batches(rows, math.ceil(groups / ranks) * n)]
-        batches += [(part, True) for part in self._micro_batches(supervised, math.ceil(programs / ranks))]
-        for i, (micro, is_supervised) in enumerate(batches):
-            batch = self._collate(micro)
-            logprobs = token_logprobs(self.engine.model, batch)
-            if not micro:  # this rank has fewer programs than others: it takes part with a loss of nothing
-                loss, parts = logprobs.sum() * 0.0, Metrics()
-            elif is_supervised:
-                loss, parts = sl_loss(logprobs, objective.sl, sl_tokens)
-            else:
-                feedback = _feedback(micro, batch.program_ids)
-                loss, parts = rltf_loss(logprobs, batch.program_mask, feedback, objective, tokens)
-            self.engine.backward(loss, last=i + 1 == len(batches))
-            terms.update(parts)
+        sl_weight = self._recipe.objective.sl if groups else 1.0  # a weight beside other terms; alone it has no meaning
+
+        def rltf(part: list[Row], batch: TokenBatch, logprobs: Tensor) -> tuple[Tensor, Metrics]:
+            return rltf_loss(logprobs, batch.program_mask, _feedback(part, batch.program_ids), self._recipe.objective, tokens)
+
+        def sl(_part: list[Row], _batch: TokenBatch, logprobs: Tensor) -> tuple[Tensor, Metrics]:
+            return sl_loss(logprobs, sl_weight, sl_tokens)
+
+        parts: list[tuple[list[Row], LossOf]] = [
+            (part, rltf) for part in self._micro_batches(rows, math.ceil(groups / ranks) * n)
+        ]
+        parts += [(part, sl) for part in self._micro_batches(supervised, math.ceil(programs / ranks))]
+        losses: Counter[str] = Counter()
+        for number, (part, loss_of) in enumerate(parts, start=1):
+            losses.update(self._backward(part, loss_of, last=number == len(parts)))
         norm = self.engine.step()
-        return self._metrics(entries, terms, step) | {m.GRAD_NORM.name: norm, m.LR.name: rate}
+        return self._metrics(entries, losses, step) | {m.GRAD_NORM.name: norm, m.LR.name: rate}
+
+    def _backward(self, rows: list[Row], loss_of: LossOf, *, last: bool) -> Metrics:
+        """One micro-batch forward and backward. A rank with fewer programs than others takes part with a loss of nothing."""
+        padded = rows or [Row([self._pad], [self._pad])]
+        prompts, programs = [row.prompt_ids for row in padded], [row.token_ids for row in padded]
+        batch = collate(prompts, programs, self._pad, self.engine.model.device)
+        logprobs = token_logprobs(self.engine.model, batch)
+        loss, parts = loss_of(rows, batch, logprobs) if rows else (logprobs.sum() * 0.0, Metrics())
+        self.engine.backward(loss, last=last)
+        return parts
 
     def _micro_batches(self, rows: Sequence[Row], largest_share: int) -> list[list[Row]]:
         """This rank's rows in as many micro-batches as the rank with the largest share needs: the same on every rank."""
         return split_evenly(rows, math.ceil(largest_share / self._recipe.learner.micro_batch))
-
-    def _collate(self, micro: list[Row]) -> TokenBatch:
-        rows = micro or [Row([self._pad], [self._pad])]
-        return collate([row.prompt_ids for row in rows], [row.token_ids for row in rows], self._pad, self.engine.model.device)
 
     def _metrics(self, entries: Sequence[LabelledGroup], losses: Counter[str], step: int) -> StepMetrics:
         engine = self.engine

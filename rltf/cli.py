@@ -117,3 +117,7 @@ def _end(err: BaseException) -> NoReturn:
 def _interrupt(number: int, frame: FrameType | None) -> NoReturn:  # noqa: ARG001 - a signal handler's signature
     """`ray job stop` and process managers send SIGTERM: end as Ctrl-C does."""
     raise KeyboardInterrupt
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,54 @@
+"""The whole algorithm in one process and on one screen: no Ray, no Redis, no DeepSpeed.
+
+The boring version of rltf/loop.py: the same samplers, executors, buffer semantics and objective, one after the other. Tests
+compare the real loop with it, and `make bench` measures what distribution costs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import torch
+
+from actors.sampler import Sampler
+from buffer.memory import MemoryBuffer
+from buffer.window import Window
+from contracts.config import Recipe
+from contracts.records import Problem
+from executors.judge import Executor
+from executors.labels import label_group
+from learner.corpus import Corpus
+from learner.engine import TorchEngine
+from learner.step_metrics import StepMetrics
+from learner.trainer import Trainer
+from models.load import load_model, load_tokenizer
+from problems.order import ProblemOrder
+
+
+def serial_loop(recipe: Recipe, problems: Sequence[Problem], model_path: str) -> Iterator[StepMetrics]:
+    """Online RLTF, one optimizer step per item; sampling, executing and learning take turns."""
+    tokenizer = load_tokenizer(model_path)
+    learned, sampled = load_model(model_path), load_model(model_path)
+    sampler = Sampler(sampled, tokenizer, recipe.sampling, recipe.prompt)
+    trainer = Trainer(TorchEngine(learned.train(), recipe.learner.optimizer, recipe.steps), recipe, tokenizer.pad_token_id)
+    corpus = Corpus(problems, tokenizer, recipe)
+    by_id = {problem.id: problem for problem in problems}
+    order = ProblemOrder(list(by_id), recipe.seed, recipe.sampling.problems_per_batch)
+    buffer = MemoryBuffer(recipe.buffer)
+    window = Window(buffer, recipe.buffer, recipe.groups_per_step, recipe.seed)
+    version = batch = 0
+    torch.manual_seed(recipe.seed)
+    with Executor(recipe.executors, recipe.rewards) as executor:
+        for step in range(recipe.steps):
+            while (ids := window.draw(step)) is None:
+                chosen = [by_id[key] for key in order.batch_at(batch)]
+                seed = f"{recipe.seed}/online/{batch}"
+                for group in sampler.sample(chosen, batch=batch, version=version, seed=seed, greedy=recipe.needs_greedy):
+                    buffer.append(label_group(executor, group, by_id[group.problem_id], recipe.rewards)[0])
+                batch += 1
+            supervised = corpus.draw(recipe.learner.sl_samples, recipe.seed, "online", step)
+            yield trainer.step(buffer.fetch(ids), supervised, step)
+            buffer.commit(step + 1)
+            if (step + 1) % recipe.weights.sync_every == 0:
+                sampled.load_state_dict(learned.state_dict())
+                version = step + 1

@@ -1,0 +1,146 @@
+"""Whole runs with every real part: Ray actors, executors, Redis, DeepSpeed, weight sync."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+import psutil
+import pytest
+
+from contracts import metrics as m
+from contracts.recipe import load_recipe
+from contracts.records import Problem, Test
+from contracts.summary import read_summary
+from models.load import load_model, load_tokenizer
+from problems.apps import write_folder
+from tests.small_run import ROOT, command, losses, online_rows, run
+
+pytestmark = pytest.mark.slow
+
+
+def test_a_run_ends_with_everything_a_user_looks_for(tmp_path: Path) -> None:
+    summary = run(tmp_path)
+    folder = tmp_path / "small"
+    assert summary.status == "done"
+    assert summary.steps == 4
+    for result in (summary.start, summary.control, summary.final):
+        assert result is not None
+        assert list(result.evaluations) == ["greedy", "T=1.0", "T=0.6"]
+        assert (result.problems, result.judged_by) == (6, "hidden tests")
+        assert result.evaluations["T=1.0"].samples_per_problem == 2
+        assert sum(result.evaluations["T=1.0"].outcomes.values()) == pytest.approx(1)
+    assert summary.samples_trained == 4 * 8
+    assert summary.samples_labelled == sum(summary.outcomes.values()) >= summary.samples_trained
+    assert summary.versions_published == 4
+    assert summary.lag.bound is not None
+    assert 0 <= summary.lag.mean <= summary.lag.maximum <= summary.lag.bound
+    assert summary.model == {"architecture": "LlamaForCausalLM", "parameters": summary.model["parameters"]}
+    assert {"problems", "actors", "warm start", "control", "online RLTF", "evaluate final"} <= set(summary.seconds)
+    assert [row[m.STEP.name] for row in online_rows(tmp_path)] == [1, 2, 3, 4]
+    assert load_recipe(folder / "config.yaml").name == "small"
+    assert "<svg" in (folder / "report.html").read_text()
+    assert sorted(path.name for path in (folder / "checkpoints").iterdir()) == [
+        "base", "control", "final", "start", "step-000002", "step-000004",
+    ]  # fmt: skip
+    for model in ("start", "final", "step-000004/model"):
+        load_model(str(folder / "checkpoints" / model))
+        load_tokenizer(str(folder / "checkpoints" / model))
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        ("learner.ranks=2", "deepspeed.zero_stage=2", "weights.checksum=true"),
+        ("learner.ranks=2", "deepspeed.zero_stage=3", "weights.checksum=true"),
+        ("actors.count=2", "executors.count=2", "deepspeed.zero_stage=1", "buffer.overflow=drop_oldest"),
+        ("model.kind=encoder_decoder", "objective.baseline=greedy", "weights.sync_every=2"),
+    ],
+    ids=["zero2", "zero3", "two-of-each", "encoder-decoder"],
+)
+def test_runs_of_every_shape_end_well(tmp_path: Path, settings: tuple[str, ...]) -> None:
+    summary = run(tmp_path, "control=false", *settings)
+    assert summary.status == "done"
+    assert summary.samples_trained == 32
+    assert summary.final is not None
+    assert summary.lag.bound is not None
+    assert summary.lag.maximum <= summary.lag.bound
+    if "model.kind=encoder_decoder" in settings:
+        assert summary.model["architecture"] == "T5ForConditionalGeneration"
+
+
+def test_a_run_uses_a_redis_that_is_already_there_and_leaves_it_clean(tmp_path: Path, redis_url: str) -> None:
+    import redis
+
+    with redis.Redis.from_url(redis_url) as client:
+        client.set("someone-elses", "key")
+        summary = run(tmp_path, "control=false", f"buffer.url={redis_url}")
+        assert summary.samples_trained == 32
+        assert not (tmp_path / "small" / "redis").exists()
+        assert client.get("someone-elses") == b"key"
+        assert client.keys("rltf:*small*") == []
+
+
+def test_the_run_trains_on_problems_of_ones_own(tmp_path: Path) -> None:
+    tests = tuple(Test(f"{n}\n", f"{n + 1}\n") for n in range(3))
+    problems = [
+        Problem(id=f"own{i}", question="Print n + 1.", tests=tests, solutions=("print(int(input()) + 1)\n",)) for i in range(12)
+    ]
+    problems.append(Problem(id="none", question="No tests.", tests=()))
+    write_folder(tmp_path / "problems", problems)
+    summary = run(tmp_path, "control=false", f"problems.path={tmp_path / 'problems'}", "problems.heldout_fraction=0.2")
+    assert summary.samples_trained == 32
+    assert summary.problems["dropped_without_tests"] == 1
+    assert (summary.problems["train"], summary.problems["heldout"]) == (10, 2)
+    assert summary.final is not None
+    assert summary.final.judged_by == "visible tests"
+
+
+DETERMINISTIC = ("control=false", "deterministic=true", "actors.in_flight=1", "steps=6")
+
+
+def test_the_same_losses_twice_and_after_a_kill_and_resume(tmp_path: Path) -> None:
+    whole, broken = tmp_path / "whole", tmp_path / "broken"
+    run(whole, *DETERMINISTIC)
+    _stop_when(broken, lambda: len(online_rows(broken)) >= 3, signal.SIGKILL)
+    assert len(losses(broken)) < 6
+    first_life = losses(broken)
+    assert first_life == losses(whole)[: len(first_life)], "the same losses twice"
+    summary = run(broken, *DETERMINISTIC, "--resume")
+    assert losses(broken) == losses(whole), "and after a kill and a resume"
+    assert summary.samples_trained == 48
+    assert summary.final is not None
+    whole_summary = read_summary(whole / "small" / "summary.json")
+    assert summary.final == whole_summary.final
+    assert msgspec.to_builtins(summary.outcomes) == whole_summary.outcomes
+
+
+def test_ctrl_c_ends_all_processes_and_leaves_a_run_to_resume(tmp_path: Path) -> None:
+    left, code = _stop_when(tmp_path, lambda: len(online_rows(tmp_path)) >= 3, signal.SIGINT, "steps=200", "control=false")
+    assert code == 130
+    assert left == [], "no process is left"
+    summary = read_summary(tmp_path / "small" / "summary.json")
+    assert summary.status == "interrupted"
+    assert summary.steps >= 2
+    assert "interrupted" in (tmp_path / "small" / "report.html").read_text()
+
+
+def _stop_when(
+    output: Path, ready: Callable[[], bool], number: signal.Signals, *arguments: str
+) -> tuple[list[psutil.Process], int]:
+    """Start a run, send it a signal when it is ready; returns the processes that outlive it, and its exit code."""
+    arguments = arguments or DETERMINISTIC
+    process = subprocess.Popen(command(output, *arguments), cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    while not ready():
+        assert process.poll() is None, "the run ended too early"
+        with pytest.raises(subprocess.TimeoutExpired):
+            process.wait(timeout=0.2)
+    started = psutil.Process(process.pid).children(recursive=True)
+    os.kill(process.pid, number)
+    code = process.wait(timeout=60)
+    _, alive = psutil.wait_procs(started, timeout=30)
+    return alive, code
