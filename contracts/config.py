@@ -110,9 +110,9 @@ class Recipe(Section):
             )
         if self.deterministic and (self.actors.count, self.executors.count, self.actors.in_flight) != (1, 1, 1):
             raise ValueError("deterministic=true needs actors.count=1, executors.count=1 and actors.in_flight=1")
-        if self.deterministic and self.sampling.problems_per_batch != self.groups_per_step:
+        most_waiting = (self.groups_per_step + self.sampling.problems_per_batch) * n
+        if self.deterministic and self.buffer.capacity < most_waiting:
             raise ValueError(
-                "deterministic=true trains on each sampled batch at once: set sampling.problems_per_batch to "
-                f"{self.groups_per_step}, the groups per step"
+                f"deterministic=true needs a buffer.capacity of {most_waiting}: a step's samples and a sampled batch"
             )
         return self

@@ -22,7 +22,9 @@ def load_recipe(path: Path, overrides: tuple[str, ...] = ()) -> Recipe:
         raise UserError(f"no recipe at {path}", f"The recipes that come with it: {_known_recipes()}")
     try:
         tree = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
-    except (yaml.YAMLError, UnicodeDecodeError) as err:
+    except OSError as err:
+        raise UserError(f"{path} cannot be read: {err.strerror}", "Name a recipe that you may read") from err
+    except (yaml.YAMLError, ValueError) as err:  # ValueError: not UTF-8, or a date that isn't one
         raise UserError(f"{path} is not YAML: {' '.join(str(err).split())}", "Mend that line") from err
     if not isinstance(tree, dict):
         raise UserError(f"{path} holds no keys", "Start from a copy of recipes/local.yaml")
@@ -58,7 +60,7 @@ def _apply(tree: dict[str, Any], override: str) -> None:
         node = child
     try:
         node[leaf] = yaml.safe_load(text)
-    except yaml.YAMLError as err:
+    except (yaml.YAMLError, ValueError) as err:
         raise UserError(f"override {override!r} is not YAML", "Quote the value") from err
 
 

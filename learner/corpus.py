@@ -29,20 +29,24 @@ class Corpus:
     def draw(self, count: int, *seed: object) -> list[Row]:
         """`count` programs drawn at random with replacement: a pure function of the seed (any parts: stage, step …).
 
-        Programs longer than `sampling.max_new_tokens` are passed over. Raises UserError where no program fits.
+        Programs longer than `sampling.max_new_tokens` are passed over. Raises UserError where there is none, or none fits.
         """
+        if not self._pairs:
+            raise UserError(
+                "the training problems have no solutions to imitate",
+                "Add solutions.json or corpus.json, or set learner.sl_samples=0, warmup.steps=0 and control=false",
+            )
+        if all(self._row(index) is None for index in range(len(self._pairs))):
+            raise UserError(
+                f"no corpus program fits into sampling.max_new_tokens={self._recipe.sampling.max_new_tokens}",
+                "Raise it, or set learner.sl_samples=0 to train without L_sl",
+            )
         draws = random.Random("/".join(map(str, seed)))
         rows: list[Row] = []
-        misses = 0
         while len(rows) < count:
-            row = self._row(draws.randrange(len(self._pairs))) if self._pairs else None
+            row = self._row(draws.randrange(len(self._pairs)))
             if row is not None:
                 rows.append(row)
-            elif (misses := misses + 1) > 100 * count:
-                raise UserError(
-                    f"no corpus program fits into sampling.max_new_tokens={self._recipe.sampling.max_new_tokens}",
-                    "Raise it, or set learner.sl_samples=0 to train without L_sl",
-                )
         return rows
 
     def _row(self, index: int) -> Row | None:

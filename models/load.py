@@ -11,6 +11,7 @@ from transformers import (
     AutoModelForSeq2SeqLM,
     AutoTokenizer,
     GenerationConfig,
+    PretrainedConfig,
     PreTrainedModel,
     PreTrainedTokenizerFast,
 )
@@ -20,6 +21,7 @@ from contracts.errors import UserError
 
 transformers_logging.disable_progress_bar()
 
+_REMEDY = "Name a Hugging Face model folder or hub name"
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
@@ -44,8 +46,7 @@ def load_model(path: str, precision: str = "fp32") -> PreTrainedModel:
     Raises UserError where it isn't a model that transformers can load.
     """
     try:
-        config = AutoConfig.from_pretrained(path)
-        without_dropout(config)
+        config = _load_config(path)
         kind = AutoModelForSeq2SeqLM if config.is_encoder_decoder else AutoModelForCausalLM
         model = kind.from_pretrained(path, config=config, dtype=DTYPES[precision])
     except (OSError, ValueError, KeyError) as err:
@@ -55,12 +56,14 @@ def load_model(path: str, precision: str = "fp32") -> PreTrainedModel:
 
 
 def check_model_path(path: str) -> None:
-    """Raises UserError at once, before anything is started, where a folder was named that holds no model."""
+    """Raises UserError at once, before anything is started, where a path was named that holds no model."""
     folder = Path(path)
     if folder.exists() and not (folder / "config.json").is_file():
-        raise UserError(f"model.path={path} is not a model folder: it has no config.json", "Name a Hugging Face model folder")
+        raise UserError(f"model.path={path} is not a model folder: it has no config.json", _REMEDY)
     if not folder.exists() and (path.startswith((".", "/", "~")) or path.count("/") != 1):
-        raise UserError(f"model.path={path}: there is no such folder", "Name a Hugging Face model folder or hub name")
+        raise UserError(f"model.path={path}: there is no such folder", _REMEDY)
+    load_tokenizer(path)
+    _load_config(path)
 
 
 def without_dropout(config: object) -> None:
@@ -81,6 +84,15 @@ def forget_generation_defaults(model: PreTrainedModel) -> None:
     )
 
 
+def _load_config(path: str) -> PretrainedConfig:
+    try:
+        config = AutoConfig.from_pretrained(path)
+    except (OSError, ValueError, KeyError) as err:
+        raise _not_a_model(path, err) from err
+    without_dropout(config)
+    return config
+
+
 def _not_a_model(path: str, err: Exception) -> UserError:
     first_line = str(err).strip().splitlines()[0] if str(err).strip() else type(err).__name__
-    return UserError(f"{path} cannot be loaded as a code model: {first_line}", "Name a Hugging Face model folder or hub name")
+    return UserError(f"{path} cannot be loaded as a code model: {first_line}", _REMEDY)

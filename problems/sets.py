@@ -36,13 +36,30 @@ def load_problem_set(config: ProblemsConfig, run_folder: Path, seed: int) -> Pro
         folder = run_folder / "problems"
         _generate_once(folder, config.primer, seed)
         train, dropped = read_folder(folder / "train")
-        heldout, more = read_folder(config.heldout_path or folder / "heldout")
+        heldout, more = (
+            _read_named("heldout_path", config.heldout_path) if config.heldout_path else read_folder(folder / "heldout")
+        )
         return ProblemSet(train, _distinct(heldout, train), dropped + more)
-    problems, dropped = read_folder(config.path)
+    problems, dropped = _read_named("path", config.path)
     if config.heldout_path is None:
         return ProblemSet(*_hold_out(problems, config.heldout_fraction, seed, config.path), dropped)
-    heldout, more = read_folder(config.heldout_path)
+    heldout, more = _read_named("heldout_path", config.heldout_path)
     return ProblemSet(problems, _distinct(heldout, problems), dropped + more)
+
+
+def check_problem_set(config: ProblemsConfig, seed: int) -> None:
+    """Raise now what `load_problem_set` would raise for the folders that the recipe names; writes nothing."""
+    if config.path is not None:
+        load_problem_set(config, config.path, seed)
+    elif config.heldout_path is not None:
+        _read_named("heldout_path", config.heldout_path)
+
+
+def _read_named(key: str, path: Path) -> tuple[list[Problem], int]:
+    try:
+        return read_folder(path)
+    except UserError as err:
+        raise UserError(f"problems.{key}={path}: {err.message}", err.remedy) from err
 
 
 def _generate_once(folder: Path, config: PrimerConfig, seed: int) -> None:
@@ -65,7 +82,8 @@ def _hold_out(problems: list[Problem], fraction: float, seed: int, path: Path) -
     """A seeded choice of at least one problem for evaluation, leaving at least one for training."""
     if len(problems) < 2:
         raise UserError(
-            f"{path} has one problem with tests: none is left to hold out", "Add problems or set problems.heldout_path"
+            f"problems.path={path} has one problem with tests: none is left to hold out",
+            "Add problems or set problems.heldout_path",
         )
     count = min(max(1, round(fraction * len(problems))), len(problems) - 1)
     chosen = set(random.Random(seed).sample(range(len(problems)), count))

@@ -13,7 +13,7 @@ from typing import NoReturn
 import click
 from rich.console import Console
 
-from contracts.errors import UserError
+from contracts.errors import RunError, UserError
 from contracts.recipe import load_recipe
 
 RECIPE = click.argument("recipe", type=click.Path(path_type=Path))
@@ -26,12 +26,8 @@ class _Commands(click.Group):
     def invoke(self, ctx: click.Context) -> object:
         try:
             return super().invoke(ctx)
-        except (UserError, OSError, KeyboardInterrupt) as err:
-            _end(err)
-        except Exception as err:
-            cause = getattr(err, "cause", None)
-            if isinstance(cause, UserError | OSError):
-                _end(cause)
+        except (Exception, KeyboardInterrupt) as err:
+            _end(getattr(err, "cause", err))  # Ray wraps what an actor raised, as an exception of both classes
             raise
 
 
@@ -102,16 +98,16 @@ def _run(path: Path, overrides: tuple[str, ...], *, resume: bool, warmup_only: b
         Run(recipe, progress, resume=resume, warmup_only=warmup_only).execute()
 
 
-def _end(err: BaseException) -> NoReturn:
+def _end(err: BaseException) -> None:
+    """Exit with one line where that says it all; returns where an error needs its traceback."""
     if isinstance(err, KeyboardInterrupt):
         click.echo("interrupted: go on with --resume", err=True)
         sys.exit(130)
-    if isinstance(err, OSError) and err.errno == errno.ENOSPC:
-        err = UserError(f"the disk is full: {err.filename or os.getcwd()}", "Free some space and go on with --resume")
-    if not isinstance(err, UserError):
-        raise err
-    click.echo(f"error: {err}", err=True)
-    sys.exit(err.exit_code)
+    if isinstance(err, OSError) and err.errno in (errno.ENOSPC, errno.EDQUOT):
+        err = RunError(f"the disk is full: {err.filename or os.getcwd()}", "Free some space and go on with --resume")
+    if isinstance(err, UserError):
+        click.echo(f"error: {' '.join(str(err).split())}", err=True)
+        sys.exit(err.exit_code)
 
 
 def _interrupt(number: int, frame: FrameType | None) -> NoReturn:  # noqa: ARG001 - a signal handler's signature

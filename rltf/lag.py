@@ -17,8 +17,11 @@ def lag_bound(recipe: Recipe) -> Lag:
     """The bound in optimizer steps and the formula with its values."""
     buffer, n = recipe.buffer, recipe.sampling.samples_per_problem
     sync = recipe.weights.sync_every - 1
-    if recipe.deterministic:
-        return Lag(bound=min(sync, buffer.max_lag), formula=f"S - 1 with S = sync_every = {sync + 1}: one batch at a time")
+    if recipe.deterministic:  # a batch of P problems is sampled when fewer than the G groups of a step wait
+        problems, groups = recipe.sampling.problems_per_batch, recipe.groups_per_step
+        bound = sync + (problems + groups - 2) // groups
+        formula = f"S - 1 + (P + G - 2) / G with S = sync_every = {sync + 1}, P = {problems}, G = {groups}: one batch at a time"
+        return Lag(bound=min(bound, buffer.max_lag), formula=formula)
     batch = recipe.groups_per_step * n
     in_flight = recipe.actors.in_flight * recipe.sampling.problems_per_batch * n
     limit = f"max_lag = {buffer.max_lag}"

@@ -61,6 +61,7 @@ class OnlineLoop:
         self._idle = list(cluster.samplers)
         self._load = dict.fromkeys(cluster.executors, 0)
         self._handlers: dict[Any, Handler] = {}
+        self._stepping = False
         self._receiving: set[Any] = set()
         self._checksums: list[Any] = []
         self._example: bytes | None = None
@@ -68,11 +69,11 @@ class OnlineLoop:
 
     def run(self) -> None:
         """Until the last step is made. Errors of any actor are raised here."""
-        if self.step < self._recipe.steps:
-            self._start_step()
         while self.step < self._recipe.steps:
             while self._idle and self._may_dispatch():
                 self._dispatch()
+            if self._may_step():
+                self._start_step()
             self._handle_one(list(self._handlers))
         while self._handlers:  # what is still in flight has come too late
             self._buffer.evict([waiting.id for waiting in self._buffer.waiting()], "unused")
@@ -92,7 +93,7 @@ class OnlineLoop:
         if self._next() - oldest >= recipe.actors.in_flight:
             return False
         if recipe.deterministic:
-            return self._next() <= self.step
+            return not self._stepping and not self._enough_waits()
         if recipe.buffer.max_uses != 1:
             return True
         wanted = (recipe.steps - self.step) * recipe.groups_per_step * recipe.sampling.samples_per_problem
@@ -145,13 +146,24 @@ class OnlineLoop:
 
     # buffer → learner → weights
 
+    def _may_step(self) -> bool:
+        """One step at a time; the learner itself waits for its groups. In deterministic mode it is told when to draw."""
+        if self._stepping or not self._recipe.deterministic:
+            return not self._stepping
+        return not self._in_flight and self._enough_waits()
+
+    def _enough_waits(self) -> bool:
+        return len(self._buffer.waiting()) >= self._recipe.groups_per_step
+
     def _start_step(self) -> None:
+        self._stepping = True
         steps = [rank.online_step.remote(self.step) for rank in self._cluster.ranks]
         for rank, ref in enumerate(steps):
             self._handlers[ref] = self._stepped if rank == 0 else ray.get
 
     def _stepped(self, ref: Any) -> None:
         metrics: Values = ray.get(ref)
+        self._stepping = False
         self.step += 1
         self._count_step(metrics)
         last = self.step == self._recipe.steps
@@ -162,8 +174,8 @@ class OnlineLoop:
             self._on_checkpoint(self._state())
         elif not every:
             self._buffer.commit(self.step)
-        if not last:
-            self._start_step()
+        if not last and self._may_step():
+            self._start_step()  # before the report: the learner need not wait for that
         self._report(metrics)
 
     def _publish(self) -> None:

@@ -6,6 +6,7 @@ import os
 import shutil
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -62,19 +63,28 @@ class RunFolder:
         self._state = path / "state.json"
 
     def begin(self, recipe: Recipe, *, resume: bool) -> State:
-        """Make the folder anew, or go on in it; returns how far it has come.
-
-        Raises UserError where a run is to be resumed that isn't there or was made by another recipe, and where the disk is full.
-        """
+        """Make the folder anew, or go on in it; returns how far it has come. Raises UserError as `check` does."""
+        self.check(recipe, resume=resume)
         if resume:
-            self._check_resumable(recipe)
             return self.state()
-        check_space(self.path)
-        shutil.rmtree(self.path, ignore_errors=True)
+        if self.path.exists():
+            shutil.rmtree(self.path)
         self.path.mkdir(parents=True)
         write_recipe(recipe, self.path / "config.yaml")
         self.save(State())
         return State()
+
+    def check(self, recipe: Recipe, *, resume: bool) -> None:
+        """See whether `begin` may go ahead; changes nothing.
+
+        Raises UserError where a run is to be resumed that isn't there or was made by another recipe, where the folder holds
+        something else than a run, where it cannot be made, and where the disk is full.
+        """
+        if resume:
+            self._check_resumable(recipe)
+        else:
+            self._check_replaceable()
+        check_space(self.path)
 
     def state(self) -> State:
         """What was saved last."""
@@ -89,15 +99,37 @@ class RunFolder:
     def _check_resumable(self, recipe: Recipe) -> None:
         if not self._state.is_file():
             raise UserError(f"there is no run to resume in {self.path}", "Leave out --resume to start one")
-        before = load_recipe(self.path / "config.yaml")
-        old, new = before.model_dump(), recipe.model_dump()
-        changed = [key for key in new if old[key] != new[key] and key not in ("monitor", "ray_address")]
+        changeable = {"monitor", "ray_address"}
+        old = load_recipe(self.path / "config.yaml").model_dump(exclude=changeable)
+        changed = _differences(old, recipe.model_dump(exclude=changeable))
         if changed:
             raise UserError(
-                f"the run in {self.path} was started with other values of {', '.join(changed)}",
+                f"the run in {self.path} was started with other values: {', '.join(changed)}",
                 "Resume with the recipe and overrides that it was started with, or choose another name=…",
             )
-        check_space(self.path)
+
+    def _check_replaceable(self) -> None:
+        if self.path.is_dir() and not self.path.is_symlink():
+            names = {entry.name for entry in self.path.iterdir()}
+            if names - {"config.yaml"} and not self._state.is_file():
+                raise UserError(f"{self.path} is there and holds something else than a run", "Choose another name=… or output=…")
+            return
+        nearest = next(place for place in (self.path, *self.path.parents) if os.path.lexists(place))
+        if nearest == self.path or not nearest.is_dir():
+            raise UserError(f"{self.path} cannot be made: {nearest} is no folder", "Choose another name=… or output=…")
+        if not os.access(nearest, os.W_OK | os.X_OK):
+            raise UserError(f"{self.path} cannot be made: {nearest} cannot be written to", "Choose another output=…")
+
+
+def _differences(old: dict[str, Any], new: dict[str, Any], prefix: str = "") -> list[str]:
+    """`key.path=new value (was old value)` for each leaf of two trees of the same shape that differs."""
+    found = []
+    for key, value in new.items():
+        if isinstance(value, dict):
+            found += _differences(old[key], value, f"{prefix}{key}.")
+        elif value != old[key]:
+            found.append(f"{prefix}{key}={value} (was {old[key]})")
+    return found
 
 
 def add(totals: dict[str, int], more: dict[str, int]) -> dict[str, int]:

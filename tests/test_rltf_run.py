@@ -87,9 +87,8 @@ def test_a_run_uses_a_redis_that_is_already_there_and_leaves_it_clean(tmp_path: 
 
 def test_the_run_trains_on_problems_of_ones_own(tmp_path: Path) -> None:
     tests = tuple(Test(f"{n}\n", f"{n + 1}\n") for n in range(3))
-    problems = [
-        Problem(id=f"own{i}", question="Print n + 1.", tests=tests, solutions=("print(int(input()) + 1)\n",)) for i in range(12)
-    ]
+    right = ("print(int(input()) + 1)\n",)
+    problems = [Problem(id=f"own{i}", question="Print n + 1.", tests=tests, solutions=right, corpus=right) for i in range(12)]
     problems.append(Problem(id="none", question="No tests.", tests=()))
     write_folder(tmp_path / "problems", problems)
     summary = run(tmp_path, "control=false", f"problems.path={tmp_path / 'problems'}", "problems.heldout_fraction=0.2")

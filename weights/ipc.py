@@ -59,8 +59,9 @@ class IpcSource(Source):
 
     def send(self, version: int, buckets: Sequence[Tensor]) -> None:
         if self._sent == 0:
-            for i, bucket in enumerate(buckets):
-                self._store.set(f"handle/{i}", self._share(bucket))
+            for sink in range(self._sinks):  # a handle each: torch counts one reference for every handle that it makes
+                for i, bucket in enumerate(buckets):
+                    self._store.set(f"handle/{sink}/{i}", self._share(bucket))
         if torch.cuda.is_available():
             torch.cuda.synchronize()
         self._sent += 1
@@ -85,7 +86,8 @@ class IpcSink(Sink):
         self._received += 1
         version = int(self._store.get(f"version/{self._received}"))
         if not self._mapped:
-            self._mapped = [self._open(self._store.get(f"handle/{i}"), bucket) for i, bucket in enumerate(buckets)]
+            handles = [self._store.get(f"handle/{self._index}/{i}") for i in range(len(buckets))]
+            self._mapped = [self._open(handle, bucket) for handle, bucket in zip(handles, buckets, strict=True)]
         for bucket, shared in zip(buckets, self._mapped, strict=True):
             bucket.copy_(shared)
         if torch.cuda.is_available():

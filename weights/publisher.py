@@ -51,6 +51,7 @@ class Receiver:
     def receive(self) -> int:
         """Take the publication that is being sent; returns its version. `apply` waits for a transfer under way."""
         with self._lock:
+            self._arrived = None  # a transfer that breaks off leaves nothing whole to apply
             self._arrived = self._sink.receive(self._staging)
             return self._arrived
 

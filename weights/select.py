@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import combinations
 from typing import NamedTuple
 
 from contracts.errors import UserError
@@ -25,12 +26,12 @@ class Place(NamedTuple):
 
 def choose_transport(configured: str, learner: Place, samplers: Sequence[Place]) -> str:
     """gloo, nccl or ipc for learner rank 0 and the samplers. Raises UserError where the configured one cannot work."""
-    shared = [learner.shares_gpu_with(sampler) for sampler in samplers]
-    all_gpus = all(place.gpus for place in (learner, *samplers))
+    places = (learner, *samplers)
+    apart = not any(one.shares_gpu_with(other) for one, other in combinations(places, 2))
     fitting = "gloo"
-    if any(shared):
-        fitting = "ipc" if all(shared) else "gloo"
-    elif all_gpus:
+    if all(learner.shares_gpu_with(sampler) for sampler in samplers):
+        fitting = "ipc"
+    elif apart and all(place.gpus for place in places):
         fitting = "nccl"
     if configured in ("auto", "gloo"):
         return fitting if configured == "auto" else "gloo"

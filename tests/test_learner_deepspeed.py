@@ -1,0 +1,191 @@
+"""DeepSpeed on real ranks over gloo: every ZeRO stage teaches what plain torch teaches, and continues from what it saved."""
+
+from __future__ import annotations
+
+import json
+import math
+import socket
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import torch.multiprocessing as mp
+
+from contracts.config import Recipe
+from contracts.records import Group, LabelledGroup, Labels, Outcome, Verdict
+from contracts.sections import DeepSpeedConfig, LearnerConfig, OptimizerConfig, SamplingConfig
+from learner.advantages import Row
+from learner.engine import Engine, TorchEngine
+from learner.step_metrics import StepMetrics
+from learner.trainer import Trainer
+from tests.factories import program
+from tests.tiny_models import tiny_model
+
+STAGES = (0, 1, 2, 3)
+STEPS, SAVED_AFTER = 3, 2
+OPTIMIZER = OptimizerConfig(lr=1e-3, warmup_steps=2, schedule="linear", grad_clip=0.5)
+PAD = 0
+
+
+def groups(step: int) -> list[LabelledGroup]:
+    """A global batch of three groups, so that two ranks have unequal shares: two programs and the greedy one each."""
+    found = []
+    for i, texts in enumerate([("ab", "cdefg"), ("hijklmn", "o"), ("pqr", "stuvwx")]):
+        programs = [program(text) for text in texts] + [program("yz", greedy=True)]
+        labels = [
+            Labels(coarse=1.0, fine=0.0, adaptive=1.0, penalised=[False] * len(texts[0])),
+            Labels(coarse=-0.6, fine=-0.3, adaptive=None, penalised=[True] + [False] * (len(texts[1]) - 1)),
+            Labels(coarse=-0.3, fine=0.0, adaptive=0.1, penalised=[False] * 2),
+        ]
+        outcomes = (Outcome.PASS, Outcome.RUNTIME_ERROR, Outcome.FAILURE)
+        group = Group(
+            id=f"{step}/{i}", problem_id="p", batch=0, policy_version=i - 2, temperature=1.0, prompt_ids=[40 + step] * (i + 1),
+            programs=programs,
+        )  # fmt: skip
+        found.append(
+            LabelledGroup(group=group, verdicts=[Verdict(outcome=outcome, total=1) for outcome in outcomes], labels=labels)
+        )
+    return found
+
+
+def corpus(step: int) -> list[Row]:
+    """Five corpus programs: unequal shares here too."""
+    return [Row([20 + step, 21], [100 + i] * (i + 1)) for i in range(5)]
+
+
+def recipe(ranks: int) -> Recipe:
+    return Recipe(
+        name="t",
+        sampling=SamplingConfig(samples_per_problem=2),
+        learner=LearnerConfig(ranks=ranks, batch_samples=6, sl_samples=5, micro_batch=2),
+    )
+
+
+def train(engine: Engine, first: int, last: int) -> list[StepMetrics]:
+    """Steps on this rank's share of each global batch, shared out as learner/rank.py does."""
+    trainer = Trainer(engine, recipe(engine.ranks), PAD)
+    share = slice(engine.rank, None, engine.ranks)
+    return [trainer.step(groups(step)[share], corpus(step)[share], step) for step in range(first, last)]
+
+
+def run_rank(rank: int, ranks: int, port: int, folder: Path) -> None:
+    """One process: all stages, one after the other; rank 0 leaves weights in `folder`, each rank its metrics."""
+    from learner.deepspeed_engine import DeepSpeedEngine, join_ranks
+
+    torch.set_num_threads(1)
+    join_ranks(rank, ranks, "127.0.0.1", port)
+
+    def begin(stage: int, seed: int = 0) -> DeepSpeedEngine:
+        return DeepSpeedEngine(tiny_model(seed=seed).train(), DeepSpeedConfig(zero_stage=stage), OPTIMIZER, STEPS)
+
+    def finish(engine: DeepSpeedEngine, name: str) -> None:
+        whole = {}
+        for key, parameter in engine.module.named_parameters():
+            with engine.gathered([parameter]):
+                whole[key] = parameter.detach().clone()
+        engine.close()
+        if rank == 0:
+            torch.save(whole, folder / f"{name}.pt")
+
+    figures: dict[str, Any] = {}
+    for stage in STAGES:
+        engine = begin(stage)
+        metrics = train(engine, 0, SAVED_AFTER)
+        engine.save(folder / f"checkpoint-{stage}", {"words": [stage, "kept"]})
+        figures[f"stage-{stage}"] = metrics + train(engine, SAVED_AFTER, STEPS)
+        finish(engine, f"stage-{stage}")
+        again = begin(stage, seed=1)
+        figures[f"extra-{stage}"] = again.load(folder / f"checkpoint-{stage}")["words"]
+        figures[f"again-{stage}"] = train(again, SAVED_AFTER, STEPS)
+        finish(again, f"again-{stage}")
+    half = DeepSpeedEngine(tiny_model().train().bfloat16(), DeepSpeedConfig(zero_stage=2, precision="bf16"), OPTIMIZER, STEPS)
+    figures["bf16"] = train(half, 0, STEPS)
+    figures["told"] = half.broadcast("from rank 0" if rank == 0 else None)
+    finish(half, "bf16")
+    (folder / f"figures-{rank}.json").write_text(json.dumps(figures))
+
+
+class Ran:
+    """What the processes of one world size left behind."""
+
+    def __init__(self, folder: Path, ranks: int) -> None:
+        self._folder = folder
+        self.figures = [json.loads((folder / f"figures-{rank}.json").read_text()) for rank in range(ranks)]
+
+    def weights(self, name: str) -> dict[str, torch.Tensor]:
+        loaded = torch.load(self._folder / f"{name}.pt", weights_only=True)
+        assert isinstance(loaded, dict)
+        return loaded
+
+
+@pytest.fixture(scope="module", params=[1, 2], ids=["1 rank", "2 ranks"])
+def ran(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Ran:
+    folder = tmp_path_factory.mktemp("deepspeed")
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    mp.spawn(run_rank, args=(request.param, port, folder), nprocs=request.param)
+    return Ran(folder, request.param)
+
+
+@pytest.fixture(scope="module")
+def plain() -> tuple[dict[str, torch.Tensor], list[StepMetrics]]:
+    """The same steps on plain torch, one rank: weights and metrics."""
+    engine = TorchEngine(tiny_model().train(), OPTIMIZER, STEPS)
+    metrics = train(engine, 0, STEPS)
+    return {name: value.detach() for name, value in engine.model.named_parameters()}, metrics
+
+
+def flat(metrics: StepMetrics) -> dict[str, float]:
+    losses = metrics["loss"]
+    assert isinstance(losses, dict)
+    return {key: value for key, value in metrics.items() if isinstance(value, float | int)} | losses
+
+
+def assert_same_weights(ours: dict[str, torch.Tensor], theirs: dict[str, torch.Tensor]) -> None:
+    assert ours.keys() == theirs.keys()
+    for name, value in ours.items():
+        torch.testing.assert_close(value, theirs[name], rtol=0, atol=1e-5)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("stage", STAGES)
+def test_every_stage_reaches_the_weights_and_figures_of_plain_torch(
+    ran: Ran, plain: tuple[dict[str, torch.Tensor], list[StepMetrics]], stage: int
+) -> None:
+    weights, metrics = plain
+    assert_same_weights(ran.weights(f"stage-{stage}"), weights)
+    start = dict(tiny_model().named_parameters())
+    assert max((value - start[name]).abs().max().item() for name, value in weights.items()) > 1e-3
+    for figures in ran.figures:
+        for ours, theirs in zip(figures[f"stage-{stage}"], metrics, strict=True):
+            assert flat(ours) == pytest.approx(flat(theirs), rel=1e-4)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_loaded_run_continues_as_if_it_had_never_stopped(ran: Ran, stage: int) -> None:
+    whole, again = ran.weights(f"stage-{stage}"), ran.weights(f"again-{stage}")
+    for name, value in whole.items():
+        torch.testing.assert_close(again[name], value, rtol=0, atol=0)
+    for figures in ran.figures:
+        assert figures[f"extra-{stage}"] == [stage, "kept"]
+        assert figures[f"again-{stage}"] == figures[f"stage-{stage}"][SAVED_AFTER:]
+
+
+@pytest.mark.slow
+def test_bf16_steps_are_finite_and_near_those_in_full_precision(
+    ran: Ran, plain: tuple[dict[str, torch.Tensor], list[StepMetrics]]
+) -> None:
+    for figures in ran.figures:
+        for ours, theirs in zip(figures["bf16"], plain[1], strict=True):
+            assert math.isfinite(ours["loss"]["total"])
+            assert ours["loss"]["sl"] == pytest.approx(flat(theirs)["sl"], rel=0.05)
+            assert ours["gradient_norm"] == pytest.approx(flat(theirs)["gradient_norm"], rel=0.2)
+    assert {value.dtype for value in ran.weights("bf16").values()} == {torch.bfloat16}
+
+
+@pytest.mark.slow
+def test_every_rank_hears_rank_0(ran: Ran) -> None:
+    assert [figures["told"] for figures in ran.figures] == ["from rank 0"] * len(ran.figures)

@@ -1,0 +1,253 @@
+"""How parameters become flat buckets, staging on both ends, and which transport fits."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from itertools import accumulate
+
+import msgspec
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import Tensor
+
+from contracts.errors import UserError
+from tests.tiny_models import tiny_model
+from weights.base import Source
+from weights.buckets import Layout, allocate, checksum, dtype_of, flatten_into, plan_layout, scatter_from
+from weights.memory import MemoryTransport
+from weights.publisher import Publisher, Receiver
+from weights.select import Place, choose_transport
+
+DTYPES = (torch.float32, torch.bfloat16, torch.float16)
+shapes = st.lists(st.integers(1, 6), max_size=3).map(tuple)
+parameter_lists = st.lists(st.tuples(shapes, st.sampled_from(DTYPES)), max_size=20)
+
+
+@given(parameter_lists, st.integers(1, 400))
+def test_layouts_keep_order_fill_buckets_end_to_end_and_respect_their_size(
+    parameters: list[tuple[tuple[int, ...], torch.dtype]], limit: int
+) -> None:
+    named = [(f"p{i}", shape, dtype) for i, (shape, dtype) in enumerate(parameters)]
+    layout = plan_layout(named, limit)
+    slots = [(slot.name, slot.shape, dtype_of(bucket)) for bucket in layout.buckets for slot in bucket.slots]
+    assert slots == named
+    for bucket in layout.buckets:
+        sizes = [slot.size for slot in bucket.slots]
+        assert [slot.offset for slot in bucket.slots] == [0, *accumulate(sizes)][:-1]
+        assert bucket.size == sum(sizes)
+        assert bucket.size * dtype_of(bucket).itemsize <= limit or len(sizes) == 1
+    for bucket, following in zip(layout.buckets, layout.buckets[1:], strict=False):
+        joined = (bucket.size + following.slots[0].size) * dtype_of(bucket).itemsize
+        assert joined > limit or bucket.dtype != following.dtype, "no bucket ends early"
+
+
+@given(parameter_lists, st.integers(1, 400))
+def test_parameters_survive_the_way_through_buckets(
+    parameters: list[tuple[tuple[int, ...], torch.dtype]], limit: int
+) -> None:
+    values = {f"p{i}": torch.randn(shape).to(dtype) for i, (shape, dtype) in enumerate(parameters)}
+    layout = plan_layout([(name, tuple(value.shape), value.dtype) for name, value in values.items()], limit)
+    buffers = flattened(layout, values)
+    again = {name: torch.full_like(value, torch.nan) for name, value in values.items()}
+    for buffer, bucket in zip(buffers, layout.buckets, strict=True):
+        scatter_from(buffer, bucket, again)
+    assert all(torch.equal(again[name], value) for name, value in values.items())
+
+
+def flattened(layout: Layout, values: dict[str, Tensor]) -> list[Tensor]:
+    buffers = allocate(layout)
+    for buffer, bucket in zip(buffers, layout.buckets, strict=True):
+        flatten_into(buffer, bucket, values)
+    return buffers
+
+
+def layout_of(model: torch.nn.Module, bucket_bytes: int = 4096) -> Layout:
+    return plan_layout([(name, tuple(value.shape), value.dtype) for name, value in model.named_parameters()], bucket_bytes)
+
+
+def test_a_larger_parameter_gets_a_bucket_of_its_own() -> None:
+    named = [("small", (2,), torch.float32), ("large", (10, 10), torch.float32), ("last", (3,), torch.float32)]
+    names = [[slot.name for slot in bucket.slots] for bucket in plan_layout(named, 64).buckets]
+    assert names == [["small"], ["large"], ["last"]]
+
+
+def test_a_layout_travels_as_plain_data() -> None:
+    layout = layout_of(tiny_model())
+    assert msgspec.msgpack.decode(msgspec.msgpack.encode(layout), type=Layout) == layout
+
+
+@pytest.mark.parametrize("family", ["llama", "t5", "gpt2"])
+def test_tied_weights_are_sent_once_and_arrive_in_place_on_both_sides_of_the_tie(family: str) -> None:
+    learned, sampled = tiny_model(family, seed=1), tiny_model(family, seed=2)
+    layout = layout_of(learned)
+    assert len(layout.buckets) > 3
+    addresses = {value.data_ptr() for value in learned.parameters()}
+    assert sum(len(bucket.slots) for bucket in layout.buckets) == len(addresses)
+    places = {name: value.data_ptr() for name, value in sampled.named_parameters()}
+    buffers = flattened(layout, dict(learned.named_parameters()))
+    for buffer, bucket in zip(buffers, layout.buckets, strict=True):
+        scatter_from(buffer, bucket, dict(sampled.named_parameters()))
+    assert sampled.get_output_embeddings().weight is sampled.get_input_embeddings().weight
+    assert {name: value.data_ptr() for name, value in sampled.named_parameters()} == places
+    for name, value in learned.state_dict().items():
+        assert torch.equal(sampled.state_dict()[name], value)
+
+
+def test_a_checksum_tells_apart_one_changed_bit_and_the_order_of_buckets() -> None:
+    one, two = torch.tensor([1.0, 2.0]), torch.tensor([3.0, 0.0], dtype=torch.bfloat16)
+    changed = torch.tensor([3.0, -0.0], dtype=torch.bfloat16)
+    sums = [checksum(buffers) for buffers in ([one, two], [one, two.clone()], [one, changed], [two, one], [one])]
+    assert sums[0] == sums[1]
+    assert len(set(sums)) == 4
+
+
+def test_the_memory_transport_delivers_copies_in_order() -> None:
+    transport, buffer, arrived = MemoryTransport(), torch.zeros(3), torch.zeros(3)
+    for version in (1, 2):
+        transport.send(version, [buffer.fill_(version)])
+    buffer.fill_(9)
+    assert (transport.receive([arrived]), arrived.tolist()) == (1, [1.0] * 3)
+    assert (transport.receive([arrived]), arrived.tolist()) == (2, [2.0] * 3)
+
+
+LAYOUT = plan_layout([("w", (2, 2), torch.float32), ("b", (2,), torch.float32)], 16)
+
+
+def parameters(value: float) -> dict[str, Tensor]:
+    return {"w": torch.full((2, 2), value), "b": torch.full((2,), value)}
+
+
+def publish(publisher: Publisher, version: int, value: float) -> None:
+    publisher.wait()
+    for buffer, bucket in zip(publisher.staging, LAYOUT.buckets, strict=True):
+        flatten_into(buffer, bucket, parameters(value))
+    publisher.send(version)
+
+
+def test_what_has_arrived_is_applied_once_and_nothing_before_it_arrives() -> None:
+    transport = MemoryTransport()
+    publisher, receiver = Publisher(transport, LAYOUT, "cpu"), Receiver(transport, LAYOUT, "cpu")
+    model = parameters(0)
+    assert receiver.apply(model) is None
+    publish(publisher, 5, 1.5)
+    publisher.wait()
+    assert receiver.apply(model) is None, "sent is not yet arrived"
+    assert model["w"].sum() == 0
+    assert receiver.receive() == 5
+    assert receiver.checksum() == checksum(publisher.staging)
+    assert model["w"].sum() == 0, "arrived is not yet applied"
+    assert receiver.apply(model) == 5
+    assert (model["w"].tolist(), model["b"].tolist()) == ([[1.5, 1.5]] * 2, [1.5, 1.5])
+    assert receiver.apply(model) is None
+    publisher.close()
+    receiver.close()
+
+
+def test_only_the_newest_of_two_arrivals_is_applied() -> None:
+    transport = MemoryTransport()
+    publisher, receiver = Publisher(transport, LAYOUT, "cpu"), Receiver(transport, LAYOUT, "cpu")
+    publish(publisher, 1, 1.0)
+    publish(publisher, 2, 2.0)
+    publisher.wait()
+    assert [receiver.receive(), receiver.receive()] == [1, 2]
+    model = parameters(0)
+    assert receiver.apply(model) == 2
+    assert model["b"].tolist() == [2.0, 2.0]
+    publisher.close()
+
+
+class Gate(Source):
+    """Sends when it is let through; a negative version breaks the line."""
+
+    def __init__(self) -> None:
+        self.open = threading.Event()
+        self.sent: list[tuple[int, float]] = []
+        self.closed = False
+
+    def send(self, version: int, buckets: Sequence[Tensor]) -> None:
+        assert self.open.wait(30)
+        if version < 0:
+            raise ConnectionError("the line broke")
+        self.sent.append((version, buckets[0][0].item()))
+
+    def close(self) -> None:
+        self.closed = True
+
+
+def test_sending_goes_on_in_the_background_and_close_lets_it_finish() -> None:
+    gate = Gate()
+    publisher = Publisher(gate, LAYOUT, "cpu")
+    publish(publisher, 3, 4.0)
+    assert gate.sent == [], "send returned while the gate was shut"
+    gate.open.set()
+    publish(publisher, 4, 5.0)
+    publisher.close()
+    assert gate.sent == [(3, 4.0), (4, 5.0)], "the staging copy was not overwritten under the first sending"
+    assert gate.closed
+
+
+def test_a_broken_sending_is_raised_at_the_next_publication() -> None:
+    gate = Gate()
+    gate.open.set()
+    publisher = Publisher(gate, LAYOUT, "cpu")
+    publish(publisher, -1, 0.0)
+    with pytest.raises(ConnectionError, match="the line broke"):
+        publish(publisher, 2, 0.0)
+
+
+class Torn(MemoryTransport):
+    """Breaks off after the first bucket of the second publication."""
+
+    def receive(self, buckets: Sequence[Tensor]) -> int:
+        version = super().receive(buckets[:1] if len(self._sent) == 1 else buckets)
+        return version
+
+    def send(self, version: int, buckets: Sequence[Tensor]) -> None:
+        super().send(version, buckets)
+
+
+def test_a_transfer_that_breaks_off_leaves_nothing_to_apply() -> None:
+    transport = Torn()
+    receiver = Receiver(transport, LAYOUT, "cpu")
+    for version in (1, 2):
+        transport.send(version, flattened(LAYOUT, parameters(version)))
+    assert receiver.receive() == 1
+    with pytest.raises(ValueError, match="shorter"):
+        receiver.receive()
+    model = parameters(0)
+    assert receiver.apply(model) is None
+    assert model == pytest.approx(parameters(0))
+
+
+CPU, OTHER_CPU = Place("a", ()), Place("b", ())
+GPU0, GPU1, FAR0 = Place("a", ("0",)), Place("a", ("1",)), Place("b", ("0",))
+
+
+@pytest.mark.parametrize(
+    ("learner", "samplers", "auto"),
+    [
+        (CPU, [CPU, OTHER_CPU], "gloo"),
+        (GPU0, [GPU1], "nccl"),
+        (GPU0, [GPU1, FAR0], "nccl"),
+        (GPU0, [GPU0], "ipc"),
+        (GPU0, [GPU0, GPU0], "ipc"),
+        (GPU0, [Place("a", ("1", "0"))], "ipc"),
+        (GPU0, [GPU0, GPU1], "gloo"),  # neither fits: NCCL cannot join two ranks on one GPU, IPC cannot leave it
+        (GPU0, [GPU1, GPU1], "gloo"),  # two samplers on one GPU cannot be in one NCCL group either
+        (GPU0, [GPU1, CPU], "gloo"),
+        (CPU, [GPU0], "gloo"),
+        (GPU0, [CPU], "gloo"),
+    ],
+)
+def test_the_transport_that_fits_the_placement(learner: Place, samplers: list[Place], auto: str) -> None:
+    assert choose_transport("auto", learner, samplers) == auto
+    assert choose_transport("gloo", learner, samplers) == "gloo"
+    for configured in ("nccl", "ipc"):
+        if configured == auto:
+            assert choose_transport(configured, learner, samplers) == auto
+        else:
+            with pytest.raises(UserError, match=rf"weights\.transport={configured}.*Use auto \(here: {auto}\)"):
+                choose_transport(configured, learner, samplers)

@@ -1,0 +1,146 @@
+"""Transports between real processes, and CUDA IPC's protocol between threads."""
+
+from __future__ import annotations
+
+import json
+import socket
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+import torch
+import torch.multiprocessing as mp
+from torch import Tensor
+
+from tests.tiny_models import tiny_model
+from weights.buckets import Layout, checksum, flatten_into, plan_layout
+from weights.ipc import IpcSink, IpcSource
+from weights.publisher import Publisher, Receiver
+from weights.select import make_sink, make_source
+
+SINKS = 2
+VERSIONS = (3, 6)
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+        assert isinstance(port, int)
+        return port
+
+
+def parameter_sum(model: torch.nn.Module) -> int:
+    return checksum(value.reshape(-1) for value in model.parameters())
+
+
+def layout_of(model: torch.nn.Module) -> Layout:
+    return plan_layout([(name, tuple(value.shape), value.dtype) for name, value in model.named_parameters()], 8192)
+
+
+def learn(port: int, folder: Path) -> None:
+    """The learner's process: two publications, the weights changed in between and right after each."""
+    model = tiny_model(seed=0)
+    layout = layout_of(model)
+    publisher = Publisher(make_source("gloo", ("127.0.0.1", port), SINKS), layout, "cpu")
+    published = []
+    for version in VERSIONS:
+        with torch.no_grad():
+            for parameter in model.parameters():
+                parameter.add_(0.1)
+        publisher.wait()
+        for buffer, bucket in zip(publisher.staging, layout.buckets, strict=True):
+            flatten_into(buffer, bucket, dict(model.named_parameters()))
+        publisher.send(version)
+        published.append((version, checksum(publisher.staging), parameter_sum(model)))
+    publisher.close()
+    (folder / "source.json").write_text(json.dumps(published))
+
+
+def sample(index: int, port: int, folder: Path) -> None:
+    """A sampler's process: other weights to begin with; takes both publications over."""
+    model = tiny_model(seed=1 + index)
+    receiver = Receiver(make_sink("gloo", ("127.0.0.1", port), index, SINKS), layout_of(model), "cpu")
+    taken = []
+    for _ in VERSIONS:
+        version = receiver.receive()
+        staged = receiver.checksum()
+        assert receiver.apply(dict(model.named_parameters())) == version
+        taken.append((version, staged, parameter_sum(model)))
+    receiver.close()
+    (folder / f"sink-{index}.json").write_text(json.dumps(taken))
+
+
+def run_member(rank: int, port: int, folder: Path) -> None:
+    torch.set_num_threads(1)
+    if rank == 0:
+        learn(port, folder)
+    else:
+        sample(rank - 1, port, folder)
+
+
+@pytest.mark.slow
+def test_gloo_brings_two_publications_to_two_other_processes(tmp_path: Path) -> None:
+    mp.spawn(run_member, args=(free_port(), tmp_path), nprocs=1 + SINKS)
+    source, *sinks = [json.loads((tmp_path / f"{name}.json").read_text()) for name in ("source", "sink-0", "sink-1")]
+    assert [version for version, *_ in source] == list(VERSIONS)
+    assert source[0][1:] != source[1][1:]
+    assert sinks == [source] * SINKS
+
+
+class SharedMemory:
+    """Stands in for CUDA's: handles are bytes that are no text, and opening one gives the very tensor that was shared."""
+
+    def __init__(self) -> None:
+        self.shared: list[Tensor] = []
+        self.opened: list[int] = []
+
+    def share(self, tensor: Tensor) -> bytes:
+        self.shared.append(tensor)
+        return bytes([255, 0, 128, len(self.shared) - 1])
+
+    def open(self, handle: bytes, like: Tensor) -> Tensor:
+        assert handle[:3] == bytes([255, 0, 128])
+        self.opened.append(handle[3])
+        tensor = self.shared[handle[3]]
+        assert (tensor.dtype, tensor.shape) == (like.dtype, like.shape)
+        return tensor
+
+
+def test_ipc_returns_only_when_every_sink_has_copied_and_maps_each_bucket_once() -> None:
+    address = ("127.0.0.1", free_port())
+    memory = SharedMemory()
+    source = IpcSource(address, SINKS, memory.share)
+    sinks = [IpcSink(address, index, memory.open) for index in range(SINKS)]
+    buckets = [torch.zeros(4), torch.zeros(3, dtype=torch.bfloat16)]
+    copies = [[torch.full_like(bucket, -1) for bucket in buckets] for _ in sinks]
+    with ThreadPoolExecutor(1) as learner:
+        for version in VERSIONS:
+            for bucket in buckets:
+                bucket.fill_(version)
+            sending = learner.submit(source.send, version, buckets)
+            for sink, copy in zip(sinks, copies, strict=True):
+                assert not sending.done()
+                assert sink.receive(copy) == version
+            sending.result(30)
+            for copy in copies:
+                assert [bucket.tolist() for bucket in copy] == [bucket.tolist() for bucket in buckets]
+    assert [id(tensor) for tensor in memory.shared] == [id(bucket) for bucket in buckets] * SINKS
+    assert sorted(memory.opened) == [0, 1, 2, 3], "each sink maps handles of its own"
+    for end in (*sinks, source):
+        end.close()
+
+
+def test_ipc_publications_are_not_lost_on_a_sink_that_joins_late() -> None:
+    address = ("127.0.0.1", free_port())
+    memory = SharedMemory()
+    source = IpcSource(address, 1, memory.share)
+    bucket, copy = torch.arange(5.0), torch.zeros(5)
+    with ThreadPoolExecutor(1) as learner:
+        sending = learner.submit(source.send, 1, [bucket])
+        sink = IpcSink(address, 0, memory.open)
+        assert sink.receive([copy]) == 1
+        sending.result(30)
+    assert torch.equal(copy, bucket)
+    sink.close()
+    source.close()
