@@ -40,7 +40,7 @@ class Counts(msgspec.Struct, frozen=True, kw_only=True):
     waiting: int = 0
     appended: int = 0
     drawn: int = 0
-    """Counted at every use."""
+    """Counted at every use; a use that is rewound is taken off again."""
     evicted: dict[str, int] = {}
     """Reason (overflow, lag, rewound) → samples."""
 

@@ -79,6 +79,7 @@ class MemoryBuffer(OnlineBuffer):
         for key, kept in list(self._kept.items()):
             if kept.last_step >= steps:
                 kept.uses -= 1
+                self._drawn -= kept.entry.samples
                 kept.waits, kept.last_step = True, -1
             if kept.entry.group.policy_version > steps:
                 self.evict([key], "rewound")

@@ -117,6 +117,7 @@ for _, id in ipairs(redis.call('ZRANGE', fifo, 0, -1)) do
   local key = p..'g:'..id
   if number(key, 'step') >= steps then
     redis.call('HINCRBY', key, 'uses', -1)
+    redis.call('HINCRBY', counts, 'drawn', -number(key, 'samples'))
     redis.call('HSET', key, 'step', -1)
   end
   if number(key, 'version') > steps then

@@ -208,7 +208,7 @@ class OptimizerConfig(Section):
     warmup_steps: NonNegative = 0
     """Steps of linear warm-up."""
     schedule: Literal["constant", "cosine", "linear"] = "constant"
-    """After warm-up: keep the rate, or let it fall to `final_lr_ratio` of it at the last step."""
+    """After warm-up: keep the rate, or let it fall towards `final_lr_ratio` of it, which it would reach after the last step."""
     final_lr_ratio: Ratio = 0.0
     """Where a falling schedule ends, as a share of `lr`."""
     grad_clip: Annotated[float, Field(ge=0)] = 1.0

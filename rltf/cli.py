@@ -91,6 +91,9 @@ def doctor() -> None:
 
 def _run(path: Path, overrides: tuple[str, ...], *, resume: bool, warmup_only: bool = False) -> None:
     recipe = load_recipe(path, overrides)
+    from rltf.runs import check_run
+
+    check_run(recipe, resume=resume)
     from rltf.progress import Progress
     from rltf.train import Run
 

@@ -75,13 +75,19 @@ class OnlineLoop:
             if self._may_step():
                 self._start_step()
             self._handle_one(list(self._handlers))
-        while self._handlers:  # what is still in flight has come too late
-            self._buffer.evict([waiting.id for waiting in self._buffer.waiting()], "unused")
-            self._handle_one(list(self._handlers))
+        while self._handlers:  # what is still in flight has come too late; its executors may wait for room
+            self._drop_waiting()
+            self._handle_one(list(self._handlers), timeout=0.1)
+        self._drop_waiting()
+        self._count_evicted()
 
-    def _handle_one(self, refs: list[Any]) -> None:
-        (ready, *_), _ = ray.wait(refs, num_returns=1)
-        self._handlers.pop(ready)(ready)
+    def _handle_one(self, refs: list[Any], timeout: float | None = None) -> None:
+        ready, _ = ray.wait(refs, num_returns=1, timeout=timeout)
+        for ref in ready:
+            self._handlers.pop(ref)(ref)
+
+    def _drop_waiting(self) -> None:
+        self._buffer.evict([waiting.id for waiting in self._buffer.waiting()], "unused")
 
     # problems → sampler → executor → buffer
 
@@ -96,9 +102,9 @@ class OnlineLoop:
             return not self._stepping and not self._enough_waits()
         if recipe.buffer.max_uses != 1:
             return True
-        wanted = (recipe.steps - self.step) * recipe.groups_per_step * recipe.sampling.samples_per_problem
-        per_batch = recipe.sampling.problems_per_batch * recipe.sampling.samples_per_problem
-        return self._buffer.counts().waiting + len(self._in_flight) * per_batch < wanted
+        n, counts = recipe.sampling.samples_per_problem, self._buffer.counts()
+        under_way = len(self._in_flight) * recipe.sampling.problems_per_batch * n
+        return counts.drawn + counts.waiting + under_way < recipe.steps * recipe.groups_per_step * n
 
     def _next(self) -> int:
         return self._again[0] if self._again else self._position
@@ -211,9 +217,12 @@ class OnlineLoop:
         totals.trained += int(samples)
         totals.lag_sum += _number(metrics, m.LAG_MEAN.name) * samples
         totals.lag_max = max(totals.lag_max, int(_number(metrics, m.LAG_MAX.name)))
-        totals.evicted = {**self._buffer.counts().evicted, **totals.dropped}
+        self._count_evicted()
         self._count_phase("learning", _number(metrics, "busy"))
         del metrics["busy"]
+
+    def _count_evicted(self) -> None:
+        self.totals.evicted = {**self._buffer.counts().evicted, **self.totals.dropped}
 
     def _report(self, metrics: Values) -> None:
         """Complete a step's metrics with the running totals."""

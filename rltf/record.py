@@ -19,7 +19,7 @@ from rltf.monitor import read_metrics
 from rltf.runs import RunFolder, State
 
 LIBRARIES = ("torch", "transformers", "deepspeed", "ray", "redis", "msgspec", "pydantic")
-TITLES = {"start": "start", "control": "supervised control", "final": "online RLTF"}
+TITLES = {"start": "start", "control": "control", "final": "RLTF"}
 
 Table = tuple[str, Sequence[str], Sequence[Sequence[str]]]
 
@@ -119,8 +119,8 @@ def results_table(results: Mapping[str, StageResult]) -> Table:
             + [f"{score.pass_at_k['1']:.3f} ± {score.standard_error:.3f}" for score in scores]
             + [f"{result.evaluations[main].outcomes[outcome]:.2f}" for outcome in errors.values()]
         )
-    title = f"pass@1 on {first.problems} held-out problems, judged by {first.judged_by}"
-    return title, ["model", *settings, *(f"{name} {main}" for name in errors)], rows
+    title = f"pass@1 on {first.problems} held-out problems, judged by {first.judged_by}; shares of errors at {main}"
+    return title, ["model", *settings, *errors], rows
 
 
 def example_of(entry: LabelledGroup, problems: Sequence[Problem], step: int) -> Example:

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import os
 import shutil
+import tempfile
 from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
+from buffer.redis_buffer import RedisBuffer
 from contracts.config import Recipe
 from contracts.errors import UserError
 from contracts.recipe import load_recipe, write_recipe
+from problems.sets import check_problem_set
+from rltf.monitor import Monitor
 
 LEAST_FREE_MB = 200
 
@@ -119,6 +123,20 @@ class RunFolder:
             raise UserError(f"{self.path} cannot be made: {nearest} is no folder", "Choose another name=… or output=…")
         if not os.access(nearest, os.W_OK | os.X_OK):
             raise UserError(f"{self.path} cannot be made: {nearest} cannot be written to", "Choose another output=…")
+
+
+def check_run(recipe: Recipe, *, resume: bool) -> None:
+    """See, before anything heavy is loaded and anything of the run is written or deleted, whether it can begin.
+
+    Raises UserError where its folder, its problems, its Prometheus endpoint or its Redis stand in the way.
+    """
+    RunFolder(recipe.folder.absolute()).check(recipe, resume=resume)
+    check_problem_set(recipe.problems, recipe.seed)
+    if recipe.monitor.prometheus_port:
+        with tempfile.TemporaryDirectory() as scratch:
+            Monitor(Path(scratch), recipe.monitor).close()
+    if recipe.buffer.url:
+        RedisBuffer(recipe.buffer.url, recipe.name, recipe.buffer).close()
 
 
 def _differences(old: dict[str, Any], new: dict[str, Any], prefix: str = "") -> list[str]:

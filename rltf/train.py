@@ -155,6 +155,7 @@ class Run:
             self._export(folder)
             self._buffer.clear()
             self._finish_stage("online")
+            self._record.progressed(self._state)
         self._evaluate("final", str(folder))
 
     def _supervised(self, stage: str, model: str, optimizer: OptimizerConfig, steps: int, batch: int) -> None:

@@ -114,6 +114,7 @@ def test_rewind_brings_back_what_was_used_since_and_drops_what_newer_weights_mad
     assert ids(buffer) == ["b", "c"]
     assert buffer.seen(["a", "b", "c", "d"]) == [True, True, True, False]
     assert buffer.counts().evicted == {"rewound": 2}
+    assert buffer.counts().drawn == 2
     assert buffer.append(labelled("d")) is Append.ADDED
 
 

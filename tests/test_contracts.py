@@ -108,9 +108,7 @@ groups = st.builds(
 labels = st.builds(
     Labels, coarse=numbers, fine=numbers, adaptive=st.none() | numbers, penalised=st.lists(st.booleans(), max_size=3)
 )
-entries = st.builds(
-    LabelledGroup, group=groups, verdicts=st.lists(verdicts, max_size=2), labels=st.lists(labels, max_size=2)
-)
+entries = st.builds(LabelledGroup, group=groups, verdicts=st.lists(verdicts, max_size=2), labels=st.lists(labels, max_size=2))
 
 
 @given(entry=entries)
@@ -130,7 +128,9 @@ def test_an_entry_of_another_schema_is_refused() -> None:
         decode_labelled(encode(other))
 
 
-@pytest.mark.parametrize("payload", [b"", b"\x80", b"\x93\x01\x02\x03", encode(labelled("g"))[:-1], encode([labelled("g").group])])
+@pytest.mark.parametrize(
+    "payload", [b"", b"\x80", b"\x93\x01\x02\x03", encode(labelled("g"))[:-1], encode([labelled("g").group])]
+)
 def test_what_is_no_entry_is_refused(payload: bytes) -> None:
     with pytest.raises(msgspec.DecodeError):
         decode_labelled(payload)
@@ -354,6 +354,7 @@ DETERMINISTIC = {
         ({"model": {"width": 100}}, "model: width 100 must be a multiple of 8"),
         (DETERMINISTIC | {"actors": {"in_flight": 2}}, "deterministic=true needs actors.count=1"),
         (DETERMINISTIC | {"executors": {"count": 2}}, "deterministic=true needs actors.count=1"),
+        (DETERMINISTIC | {"buffer": {"capacity": 255}}, "deterministic=true needs a buffer.capacity of 256"),
     ],
 )
 def test_settings_that_contradict_each_other_are_refused(section: dict[str, Any], said: str) -> None:
@@ -422,7 +423,12 @@ def test_errors_keep_both_parts_on_the_way_between_processes(kind: type[UserErro
     rebuild, parts = kind("steps=x is bad", "Mend it").__reduce__()
     copy = rebuild(*parts)
     assert type(copy) is kind
-    assert (str(copy), copy.message, copy.remedy, copy.exit_code) == ("steps=x is bad. Mend it", "steps=x is bad", "Mend it", code)
+    assert (str(copy), copy.message, copy.remedy, copy.exit_code) == (
+        "steps=x is bad. Mend it",
+        "steps=x is bad",
+        "Mend it",
+        code,
+    )
 
 
 # Metric names

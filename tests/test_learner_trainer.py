@@ -42,7 +42,7 @@ def sampled(length: int, first: int, logprob: float = -1.0, *, truncated: bool =
 
 def batch() -> list[LabelledGroup]:
     """Two groups, one pass, one failure, one error with its second and third token penalised, one truncated failure."""
-    passed = (sampled(4, 40), Outcome.PASS, Labels(coarse=1.0, fine=0.0, adaptive=1.0, penalised=[False] * 4))
+    passed = (sampled(7, 40), Outcome.PASS, Labels(coarse=1.0, fine=0.0, adaptive=1.0, penalised=[False] * 7))
     failed = (sampled(2, 50, -2.0), Outcome.FAILURE, Labels(coarse=-0.3, fine=0.0, adaptive=0.35, penalised=[False] * 2))
     greedy = (
         sampled(9, 60, -9.0, greedy=True),
@@ -90,7 +90,7 @@ def test_gradients_are_those_of_the_formulas_on_program_tokens_alone() -> None:
     metrics = taught.step(batch(), SL, 9)
     model = tiny_model()
     a, b = batch()
-    # (R_coarse − b, R_adaptive − b, α · R_fine, penalised) of the four sampled programs, in order; 14 sampled tokens.
+    # (R_coarse − b, R_adaptive − b, α · R_fine, penalised) of the four sampled programs, in order; 17 sampled tokens.
     terms = [
         (a.group, 0, 1.3, 1.1, 0.0, slice(0, 0)),
         (a.group, 1, 0.0, 0.45, 0.0, slice(0, 0)),
@@ -100,7 +100,7 @@ def test_gradients_are_those_of_the_formulas_on_program_tokens_alone() -> None:
     loss = torch.zeros(())
     for group, index, coarse, adaptive, fine, where in terms:
         likelihood = log_likelihood(model, group.prompt_ids, group.programs[index].token_ids)
-        loss = loss - ((coarse + adaptive) * likelihood.sum() + fine * likelihood[where].sum()) / 14
+        loss = loss - ((coarse + adaptive) * likelihood.sum() + fine * likelihood[where].sum()) / 17
     for row in SL:
         loss = loss - 0.5 * log_likelihood(model, row.prompt_ids, row.token_ids).sum() / 6
     loss.backward()
@@ -125,8 +125,9 @@ def test_accumulation_changes_neither_weights_nor_metrics() -> None:
             assert isinstance(losses, dict)
             assert ours["loss"] == pytest.approx(losses, rel=1e-4)
             assert {**ours, "loss": 0} == pytest.approx({**theirs, "loss": 0}, rel=1e-4)
-        for name, value in one.engine.model.named_parameters():
-            torch.testing.assert_close(value, whole[name], rtol=0, atol=1e-5)  # AdamW moved them by 2e-3
+        off = torch.cat([(value - whole[name]).abs().flatten() for name, value in one.engine.model.named_parameters()])
+        assert off.quantile(0.999).item() < 1e-6
+        assert off.max().item() < 1e-4  # AdamW moved them by 2e-3, and magnifies the rounding of gradients next to nothing
     assert not torch.equal(whole["model.norm.weight"], tiny_model().model.norm.weight)
 
 
@@ -146,8 +147,8 @@ def test_the_figures_of_a_hand_made_batch() -> None:
             "truncated_ratio": 0.25,
             "reward_coarse": (1.0 - 0.3 - 0.6 - 0.3) / 4,
             "reward_adaptive": (1.0 + 0.35 - 0.3) / 3,
-            "penalised_tokens_ratio": 2 / 14,
-            "behaviour_entropy": (4 * 1 + 2 * 2 + 5 * 1 + 3 * 3) / 14,
+            "penalised_tokens_ratio": 2 / 17,
+            "behaviour_entropy": (7 * 1 + 2 * 2 + 5 * 1 + 3 * 3) / 17,
             "learning_rate": 1e-3,
         }
     )

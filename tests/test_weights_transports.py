@@ -6,6 +6,7 @@ import json
 import socket
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -14,7 +15,7 @@ from torch import Tensor
 
 from tests.tiny_models import tiny_model
 from weights.buckets import Layout, checksum, flatten_into, plan_layout
-from weights.ipc import IpcSink, IpcSource
+from weights.ipc import IpcSink, IpcSource, open_cuda, share_cuda
 from weights.publisher import Publisher, Receiver
 from weights.select import make_sink, make_source
 
@@ -115,13 +116,14 @@ def test_ipc_returns_only_when_every_sink_has_copied_and_maps_each_bucket_once()
     buckets = [torch.zeros(4), torch.zeros(3, dtype=torch.bfloat16)]
     copies = [[torch.full_like(bucket, -1) for bucket in buckets] for _ in sinks]
     with ThreadPoolExecutor(1) as learner:
-        for version in VERSIONS:
+        for version, order in zip(VERSIONS, ((0, 1), (1, 0)), strict=True):
             for bucket in buckets:
                 bucket.fill_(version)
             sending = learner.submit(source.send, version, buckets)
-            for sink, copy in zip(sinks, copies, strict=True):
-                assert not sending.done()
-                assert sink.receive(copy) == version
+            assert sinks[order[0]].receive(copies[order[0]]) == version
+            with pytest.raises(TimeoutError):  # one sink is missing: however long it is waited for, it must not return
+                sending.result(0.2)
+            assert sinks[order[1]].receive(copies[order[1]]) == version
             sending.result(30)
             for copy in copies:
                 assert [bucket.tolist() for bucket in copy] == [bucket.tolist() for bucket in buckets]
@@ -144,3 +146,31 @@ def test_ipc_publications_are_not_lost_on_a_sink_that_joins_late() -> None:
     assert torch.equal(copy, bucket)
     sink.close()
     source.close()
+
+
+def test_a_cuda_handle_reaches_torch_field_by_field_in_torchs_own_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    # device, memory handle, bytes, offset in the allocation, counter handle, counter offset, event handle, event needed
+    fields = (1, b"\xffmemory", 48, 512, b"/counter", 7, b"\x00event", True)
+    storage = torch.arange(6.0).untyped_storage()
+    mapped: list[tuple[object, ...]] = []
+
+    def new_shared_cuda(*parts: object) -> torch.UntypedStorage:
+        mapped.append(parts)
+        return storage
+
+    monkeypatch.setattr(torch.UntypedStorage, "_new_shared_cuda", new_shared_cuda)
+    shared = SimpleNamespace(
+        untyped_storage=lambda: SimpleNamespace(_share_cuda_=lambda: fields),
+        storage_offset=lambda: 2,
+    )
+    tensor = open_cuda(share_cuda(shared), torch.zeros(3))  # type: ignore[arg-type]
+    assert mapped == [fields]
+    assert tensor.tolist() == [2.0, 3.0, 4.0]
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.slow
+def test_every_transport_that_this_machine_has_gpus_for_is_proved() -> None:
+    from benchmarks.gpu_sync import main
+
+    assert main(["--model-mb", "50", "--bucket-mb", "8"]) == 0

@@ -24,7 +24,7 @@ class _Group:
     """One member of the group: rank 0 sends, ranks 1 … n receive."""
 
     def __init__(self, backend: str, address: tuple[str, int], rank: int, size: int, epoch: int = 0) -> None:
-        """Join; returns when all members have. `address`: where rank 0's store listens."""
+        """Join. gloo returns when all members have; NCCL connects at the first broadcast. `address`: of rank 0's store."""
         host, port = address
         store = dist.TCPStore(host, port, size, is_master=rank == SOURCE, timeout=TIMEOUT, wait_for_workers=False)
         self._store = store  # rank 0's serves the others: it must live as long as the group

@@ -45,14 +45,14 @@ def choose_transport(configured: str, learner: Place, samplers: Sequence[Place])
 
 
 def make_source(transport: str, address: tuple[str, int], sinks: int) -> Source:
-    """The learner's end; returns when all samplers have joined."""
+    """The learner's end. gloo returns when all samplers have joined; NCCL and IPC meet them at the first publication."""
     if transport == "ipc":
         return IpcSource(address, sinks)
     return GroupSource(transport, address, 0, sinks + 1)
 
 
 def make_sink(transport: str, address: tuple[str, int], index: int, sinks: int) -> Sink:
-    """The end of sampler `index`; returns when all have joined."""
+    """The end of sampler `index`; the others are met as in `make_source`."""
     if transport == "ipc":
         return IpcSink(address, index)
     return GroupSink(transport, address, index + 1, sinks + 1)

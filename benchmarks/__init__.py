@@ -1,0 +1,1 @@
+"""Scripts that measure; each prints its figures and says what it could not measure."""
