@@ -18,8 +18,13 @@ class RedisBuffer(OnlineBuffer):
     """A FIFO shared by executors, learner ranks and driver. Retried commands are harmless: appends and draws happen once."""
 
     def __init__(self, url: str, run: str, config: BufferConfig) -> None:
-        """Connect. Raises UserError where no Redis answers at `url`."""
-        self._client = redis.Redis.from_url(url)
+        """Connect. Raises UserError where `url` is none and where no Redis answers there."""
+        try:
+            self._client = redis.Redis.from_url(url)
+        except ValueError as err:
+            raise UserError(
+                f"buffer.url={_without_password(url)} is not a Redis URL: {err}", "Write redis://HOST:PORT/0"
+            ) from err
         self._config = config
         self._prefix = f"rltf:{{{run}}}:"
         try:
@@ -90,5 +95,5 @@ class RedisBuffer(OnlineBuffer):
 
 
 def _without_password(url: str) -> str:
-    scheme, _, rest = url.partition("://")
-    return f"{scheme}://{rest.rpartition('@')[2]}"
+    scheme, separator, rest = url.partition("://")
+    return f"{scheme}://{rest.rpartition('@')[2]}" if separator else url.rpartition("@")[2]

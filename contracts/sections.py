@@ -276,15 +276,17 @@ class EvalConfig(Section):
 
     samples: Count = 8
     """n: programs sampled per problem and temperature."""
-    temperatures: tuple[Positive, ...] = (1.0, 0.6)
+    temperatures: Annotated[tuple[Positive, ...], Field(min_length=1)] = (1.0, 0.6)
     """Sampled at each; the first one's pass@1 is the run's main figure."""
-    k: tuple[Count, ...] = (1, 5)
+    k: Annotated[tuple[Count, ...], Field(min_length=1)] = (1, 5)
     """pass@k to report, each k ≤ samples."""
     max_problems: Count = 1000
     """Held-out problems to use at most."""
 
     @model_validator(mode="after")
     def _k_within_samples(self) -> Self:
+        if len(set(self.temperatures)) < len(self.temperatures):
+            raise ValueError(f"temperatures {list(self.temperatures)} holds one twice")
         if max(self.k) > self.samples:
             raise ValueError(f"k={max(self.k)} needs at least as many samples per problem, there are {self.samples}")
         return self

@@ -32,12 +32,7 @@ class Executor:
     """
 
     def __init__(self, config: ExecutorsConfig, rewards: RewardsConfig) -> None:
-        missing = missing_baseline()
-        if missing and not config.allow_weak_isolation:
-            raise UserError(
-                f"this machine cannot isolate programs: it lacks {', '.join(missing)}",
-                "Run on Linux 5.3 or newer, or set executors.allow_weak_isolation=true if every program is trusted",
-            )
+        check_isolation(config)
         self.config = config
         self.rewards = rewards
         self._worker = Worker(
@@ -121,6 +116,16 @@ class Executor:
             category=category,
             span=span,
             seconds=sum(result.seconds for result in results),
+        )
+
+
+def check_isolation(config: ExecutorsConfig) -> None:
+    """Raises UserError where this machine lacks what isolation needs and the recipe doesn't allow that."""
+    missing = missing_baseline()
+    if missing and not config.allow_weak_isolation:
+        raise UserError(
+            f"this machine cannot isolate programs: it lacks {', '.join(missing)}",
+            "Run on Linux 5.3 or newer, or set executors.allow_weak_isolation=true if every program is trusted",
         )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import torch
+from huggingface_hub.errors import StrictDataclassError
 from transformers import (
     AutoConfig,
     AutoModelForCausalLM,
@@ -60,10 +61,12 @@ def check_model_path(path: str) -> None:
     folder = Path(path)
     if folder.exists() and not (folder / "config.json").is_file():
         raise UserError(f"model.path={path} is not a model folder: it has no config.json", _REMEDY)
-    if not folder.exists() and (path.startswith((".", "/", "~")) or path.count("/") != 1):
+    if not folder.exists() and (path.startswith((".", "/", "~")) or path.count("/") > 1):
         raise UserError(f"model.path={path}: there is no such folder", _REMEDY)
-    load_tokenizer(path)
     _load_config(path)
+    load_tokenizer(path)
+    if folder.exists() and not any(file.suffix in (".safetensors", ".bin") for file in folder.iterdir()):
+        raise UserError(f"model.path={path} is not a model folder: it has no weights", _REMEDY)
 
 
 def without_dropout(config: object) -> None:
@@ -87,7 +90,7 @@ def forget_generation_defaults(model: PreTrainedModel) -> None:
 def _load_config(path: str) -> PretrainedConfig:
     try:
         config = AutoConfig.from_pretrained(path)
-    except (OSError, ValueError, KeyError) as err:
+    except (OSError, ValueError, KeyError, StrictDataclassError) as err:
         raise _not_a_model(path, err) from err
     without_dropout(config)
     return config

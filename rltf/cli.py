@@ -19,6 +19,8 @@ from contracts.recipe import load_recipe
 RECIPE = click.argument("recipe", type=click.Path(path_type=Path))
 OVERRIDES = click.argument("overrides", nargs=-1, metavar="[KEY.PATH=VALUE]...")
 
+WIDTH_ELSEWHERE = 110
+
 
 class _Commands(click.Group):
     """Errors end a command with one line and the right exit code."""
@@ -68,7 +70,7 @@ def eval_(recipe: Path, overrides: tuple[str, ...], model: str) -> None:
     checked = load_recipe(recipe, overrides)
     from rltf.standalone import evaluate_model
 
-    evaluate_model(checked, model, Console())
+    evaluate_model(checked, model, _console())
 
 
 @main.command()
@@ -85,7 +87,7 @@ def doctor() -> None:
     """What this machine can do: executors, GPUs, Redis, disk, versions."""
     from rltf.doctor import examine
 
-    if not examine(Console()):
+    if not examine(_console()):
         sys.exit(1)
 
 
@@ -97,8 +99,14 @@ def _run(path: Path, overrides: tuple[str, ...], *, resume: bool, warmup_only: b
     from rltf.progress import Progress
     from rltf.train import Run
 
-    with Progress(Console()) as progress:
+    with Progress(_console()) as progress:
         Run(recipe, progress, resume=resume, warmup_only=warmup_only).execute()
+
+
+def _console() -> Console:
+    """The terminal as wide as it is; a file or a pipe wide enough for the tables."""
+    console = Console()
+    return console if console.is_terminal else Console(width=WIDTH_ELSEWHERE)
 
 
 def _end(err: BaseException) -> None:

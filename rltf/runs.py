@@ -15,6 +15,7 @@ from buffer.redis_buffer import RedisBuffer
 from contracts.config import Recipe
 from contracts.errors import UserError
 from contracts.recipe import load_recipe, write_recipe
+from executors.judge import check_isolation
 from problems.sets import check_problem_set
 from rltf.monitor import Monitor
 
@@ -67,12 +68,17 @@ class RunFolder:
         self._state = path / "state.json"
 
     def begin(self, recipe: Recipe, *, resume: bool) -> State:
-        """Make the folder anew, or go on in it; returns how far it has come. Raises UserError as `check` does."""
+        """Make the folder anew, or go on in it; returns how far it has come. Raises UserError as `check` does.
+
+        A run that was there before is kept, once, as NAME.previous: a forgotten --resume costs nobody their run.
+        """
         self.check(recipe, resume=resume)
         if resume:
             return self.state()
         if self.path.exists():
-            shutil.rmtree(self.path)
+            previous = self.path.with_name(f"{self.path.name}.previous")
+            shutil.rmtree(previous, ignore_errors=True)
+            os.replace(self.path, previous)
         self.path.mkdir(parents=True)
         write_recipe(recipe, self.path / "config.yaml")
         self.save(State())
@@ -131,6 +137,8 @@ def check_run(recipe: Recipe, *, resume: bool) -> None:
     Raises UserError where its folder, its problems, its Prometheus endpoint or its Redis stand in the way.
     """
     RunFolder(recipe.folder.absolute()).check(recipe, resume=resume)
+    if not recipe.ray_address:  # elsewhere, the executors' own machines decide
+        check_isolation(recipe.executors)
     check_problem_set(recipe.problems, recipe.seed)
     if recipe.monitor.prometheus_port:
         with tempfile.TemporaryDirectory() as scratch:

@@ -225,7 +225,7 @@ def test_recipes_are_found() -> None:
     seed=st.integers(0, 2**40),
     template=st.text(st.characters(codec="utf-8")),
     lr=st.floats(1e-300, 1e300),
-    temperatures=st.lists(st.floats(0.01, 10), min_size=1, max_size=3),
+    temperatures=st.lists(st.floats(0.01, 10), min_size=1, max_size=3, unique=True),
     url=st.none() | st.text(st.characters(codec="ascii", categories=["L", "N"])).map("redis://{}".format),
 )
 def test_any_values_survive_writing(
@@ -281,6 +281,7 @@ def test_overrides_come_last_and_are_yaml(tmp_path: Path) -> None:
         ("steps=2.5", "steps=2.5 is not valid: "),
         ("learner.optimizer.lr=0", "learner.optimizer.lr=0 is not valid: Input should be greater than 0"),
         ("eval.temperatures=[1.0, -1]", "eval.temperatures.1=-1 is not valid: "),
+        ("eval.temperatures=[0.6, 0.6]", "eval: temperatures [0.6, 0.6] holds one twice"),
         ("weights.transport=tcp", "weights.transport='tcp' is not valid: Input should be 'auto', 'gloo', 'nccl' or 'ipc'"),
         ("learner=3", "learner=3 is not valid: "),
         ("name=a/b", "name='a/b' is not valid: "),

@@ -11,6 +11,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import click
 import msgspec
@@ -350,17 +351,17 @@ def test_a_disk_that_fills_up_ends_a_command_with_one_line(tiny_disk: tuple[list
 def test_the_space_that_a_run_needs_is_looked_at_where_its_folder_will_be(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    asked: list[Path] = []
+    looked_at: list[Path] = []
     free = (LEAST_FREE_MB << 20) - 1
 
-    def usage(path: Path) -> shutil._ntuple_diskusage:
-        asked.append(path)
-        return shutil._ntuple_diskusage(1 << 40, 0, free)
+    def usage(path: Path) -> SimpleNamespace:
+        looked_at.append(path)
+        return SimpleNamespace(free=free)
 
     monkeypatch.setattr(shutil, "disk_usage", usage)
     with pytest.raises(UserError, match=rf"only {LEAST_FREE_MB - 1} MB are free on the disk of {tmp_path}\. Free"):
         check_space(tmp_path / "not" / "yet")
-    assert asked == [tmp_path]
+    assert looked_at == [tmp_path]
     free += 1
     check_space(tmp_path)
 
