@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -17,8 +18,10 @@ from contracts.recipe import load_recipe
 from contracts.records import Problem, Test
 from contracts.summary import read_summary
 from models.load import load_model, load_tokenizer
-from problems.apps import write_folder
-from tests.small_run import ROOT, command, losses, online_rows, run
+from problems.apps import read_folder, write_folder
+from rltf.monitor import read_metrics
+from rltf.serial import serial_loop
+from tests.small_run import ROOT, SMALL, command, losses, online_rows, run
 
 pytestmark = pytest.mark.slow
 
@@ -97,6 +100,44 @@ def test_the_run_trains_on_problems_of_ones_own(tmp_path: Path) -> None:
     assert (summary.problems["train"], summary.problems["heldout"]) == (10, 2)
     assert summary.final is not None
     assert summary.final.judged_by == "visible tests"
+
+
+def test_warm_start_eval_and_report_work_by_themselves(tmp_path: Path) -> None:
+    def rltf(*arguments: str) -> str:
+        call = [sys.executable, "-m", "rltf.cli", *arguments]
+        done = subprocess.run(call, cwd=ROOT, capture_output=True, text=True, timeout=200, check=False)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    settings = ("recipes/local.yaml", *SMALL, f"output={tmp_path}", "control=false")
+    folder = tmp_path / "small"
+    rltf("warmup", *settings)
+    assert not (folder / "checkpoints" / "final").exists()
+    assert "greedy" in rltf("eval", *settings, "--model", str(folder / "checkpoints" / "start"))
+    (folder / "report.html").unlink()
+    assert rltf("report", str(folder)).strip() == str(folder / "report.html")
+    assert (folder / "report.html").is_file()
+    rltf("train", *settings, "--resume")
+    assert "warm start" not in [row["stage"] for row in read_metrics(folder)][5:], "the warm start was not made again"
+    assert read_summary(folder / "summary.json").samples_trained == 32
+
+
+def test_doctor_finds_what_a_run_needs() -> None:
+    done = subprocess.run([sys.executable, "-m", "rltf.cli", "doctor"], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    for finding in ("programs are judged right", "starts and answers", "GiB free here", "deepspeed"):
+        assert finding in " ".join(done.stdout.split())
+
+
+def test_the_real_loop_does_what_the_boring_one_does(tmp_path: Path) -> None:
+    run(tmp_path, *DETERMINISTIC)
+    folder = tmp_path / "small"
+    recipe = load_recipe(folder / "config.yaml")
+    problems, _ = read_folder(folder / "problems" / "train")
+    boring = [step[m.LOSS.name] for step in serial_loop(recipe, problems, str(folder / "checkpoints" / "start"))]
+    assert len(boring) == 6
+    for real, expected in zip(losses(tmp_path), boring, strict=True):
+        assert real == pytest.approx(expected, rel=1e-3, abs=1e-5)
 
 
 DETERMINISTIC = ("control=false", "deterministic=true", "actors.in_flight=1", "steps=6")
