@@ -25,7 +25,8 @@ class SamplerActor:
     Runs with two concurrency groups: `receive` waits for weights in a thread of its own while `sample` works.
     """
 
-    def __init__(self, recipe: Recipe, model_path: str, problems: bytes) -> None:
+    def start(self, recipe: Recipe, model_path: str, problems: bytes) -> None:
+        """Load model and tokenizer. Raises UserError where they cannot be loaded."""
         torch.set_num_threads(recipe.actors.threads)
         self._recipe = recipe
         self._device = "cuda" if torch.cuda.is_available() and recipe.actors.num_gpus else "cpu"

@@ -94,12 +94,12 @@ def run_actors(recipe: Recipe, model: str, problems: Sequence[Problem]) -> Arm:
 
     with tempfile.TemporaryDirectory() as folder, EmbeddedRedis(Path(folder)) as server, connected(recipe):
         cluster = Cluster(recipe, model, problems, [])
-        cluster.open_buffer(server.url)
+        cluster.open_buffer(server.url, recipe.name)
         cluster.start_learner(model, recipe.learner.optimizer, recipe.steps)
         ray.get(cluster.publish(0))
         buffer = RedisBuffer(server.url, recipe.name, recipe.buffer)
         order = ProblemOrder([problem.id for problem in problems], recipe.seed, recipe.sampling.problems_per_batch)
-        OnlineLoop(cluster, buffer, order, State(), on_step, lambda state: buffer.commit(state.step)).run()
+        OnlineLoop(cluster, buffer, order, State(run=recipe.name), on_step, lambda state: buffer.commit(state.step)).run()
     return meter.arm(recipe.groups_per_step * recipe.sampling.samples_per_problem)
 
 
@@ -137,13 +137,13 @@ def main() -> None:
         for name, run in arms.items():
             console.print(f"{name}: {recipe.steps} steps …")
             results[name] = run()
-    _print(console, results)
+    _print(console, results, recipe.groups_per_step * recipe.sampling.samples_per_problem)
 
 
-def _print(console: Console, results: dict[str, Arm]) -> None:
+def _print(console: Console, results: dict[str, Arm], samples_per_step: int) -> None:
     table = Table("arm", "CPU s / 1,000 trained samples", "wall s / step (mean)", "wall s / step (median)")
     for name, arm in results.items():
-        steps = arm.samples / 128
+        steps = arm.samples / samples_per_step
         table.add_row(
             name, f"{1000 * arm.cpu_seconds / arm.samples:.2f}", f"{arm.wall_seconds / steps:.2f}", f"{arm.median_step:.2f}"
         )
@@ -153,9 +153,8 @@ def _print(console: Console, results: dict[str, Arm]) -> None:
     gain = (turn.wall_seconds / turn.samples) / (once.wall_seconds / once.samples)
     console.print(f"CPU per trained sample, actors at once against one process: {cost:.2f} x (wanted: at most 1.3)")
     console.print(f"wall time, actors in turn against actors at once: {gain:.2f} x (wanted: at least 1.2)")
-    console.print(
-        f"seconds per 128-sample step: {once.median_step:.2f} (TRL 1.16's GRPOTrainer, two threads: {TRL_STEP_SECONDS})"
-    )
+    console.print(f"seconds per {samples_per_step}-sample step: {once.median_step:.2f}")
+    console.print(f"(TRL 1.16's GRPOTrainer, in process, two threads, 128 samples a step: {TRL_STEP_SECONDS})")
 
 
 if __name__ == "__main__":

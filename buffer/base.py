@@ -42,7 +42,9 @@ class Counts(msgspec.Struct, frozen=True, kw_only=True):
     drawn: int = 0
     """Counted at every use; a use that is rewound is taken off again."""
     evicted: dict[str, int] = {}
-    """Reason (overflow, lag, rewound) → samples."""
+    """Reason (overflow, lag, rewound, left_over) → samples."""
+    sequence: int = 0
+    """Number of the newest group, in the order of appends."""
 
 
 class OnlineBuffer(ABC):
@@ -66,22 +68,19 @@ class OnlineBuffer(ABC):
 
     @abstractmethod
     def evict(self, ids: Sequence[str], reason: str) -> None:
-        """Drop waiting groups, counted by reason."""
+        """Drop waiting groups, counted by reason; one that was used can be fetched until it is committed."""
 
     @abstractmethod
     def commit(self, steps: int) -> None:
         """Forget the groups whose last use was for one of the first `steps` steps (numbered from 0)."""
 
     @abstractmethod
-    def rewind(self, steps: int) -> None:
-        """Back to when `steps` steps had been made: groups used since wait again, in their old places.
+    def rewind(self, steps: int, sequence: int) -> None:
+        """Back to when `steps` steps had been made and group number `sequence` was the newest.
 
-        Groups sampled by weights newer than that, which a resumed run has not made yet, are dropped and may be appended again.
+        Groups used since wait again, in their old places (of several uses since, one is taken back); groups appended since
+        are dropped, and may be appended again.
         """
-
-    @abstractmethod
-    def seen(self, ids: Sequence[str]) -> list[bool]:
-        """Was each of these ids ever appended?"""
 
     @abstractmethod
     def counts(self) -> Counts:

@@ -26,7 +26,7 @@ class MemoryBuffer(OnlineBuffer):
     def __init__(self, config: BufferConfig) -> None:
         self._config = config
         self._kept: dict[str, _Kept] = {}
-        self._seen: set[str] = set()
+        self._seen: dict[str, int] = {}
         self._appended = 0
         self._drawn = 0
         self._sequence = 0
@@ -41,7 +41,7 @@ class MemoryBuffer(OnlineBuffer):
             self.evict([queue[0].id], "overflow")
         self._sequence += 1
         self._kept[entry.group.id] = _Kept(entry, self._sequence)
-        self._seen.add(entry.group.id)
+        self._seen[entry.group.id] = self._sequence
         self._appended += entry.samples
         return Append.ADDED
 
@@ -68,28 +68,36 @@ class MemoryBuffer(OnlineBuffer):
 
     def evict(self, ids: Sequence[str], reason: str) -> None:
         for key in ids:
-            if key in self._kept and self._kept[key].waits:
-                self._evicted[reason] += self._kept.pop(key).entry.samples
+            kept = self._kept.get(key)
+            if kept is not None and kept.waits:
+                kept.waits = False
+                self._evicted[reason] += kept.entry.samples
+                if kept.last_step < 0:
+                    del self._kept[key]
 
     def commit(self, steps: int) -> None:
         for key in [key for key, kept in self._kept.items() if not kept.waits and kept.last_step < steps]:
             del self._kept[key]
 
-    def rewind(self, steps: int) -> None:
+    def rewind(self, steps: int, sequence: int) -> None:
         for key, kept in list(self._kept.items()):
             if kept.last_step >= steps:
                 kept.uses -= 1
-                self._drawn -= kept.entry.samples
                 kept.waits, kept.last_step = True, -1
-            if kept.entry.group.policy_version > steps:
-                self.evict([key], "rewound")
-                self._seen.discard(key)
-
-    def seen(self, ids: Sequence[str]) -> list[bool]:
-        return [key in self._seen for key in ids]
+                self._drawn -= kept.entry.samples
+            if kept.waits and kept.sequence > sequence:
+                self._evicted["rewound"] += kept.entry.samples
+                del self._kept[key]
+        self._seen = {key: number for key, number in self._seen.items() if number <= sequence}
 
     def counts(self) -> Counts:
-        return Counts(waiting=self._samples(), appended=self._appended, drawn=self._drawn, evicted=dict(self._evicted))
+        return Counts(
+            waiting=self._samples(),
+            appended=self._appended,
+            drawn=self._drawn,
+            evicted=dict(self._evicted),
+            sequence=self._sequence,
+        )
 
     def _samples(self) -> int:
         return sum(waiting.samples for waiting in self.waiting())

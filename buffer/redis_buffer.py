@@ -67,18 +67,14 @@ class RedisBuffer(OnlineBuffer):
     def commit(self, steps: int) -> None:
         self._run(scripts.COMMIT, steps)
 
-    def rewind(self, steps: int) -> None:
-        self._run(scripts.REWIND, steps)
-
-    def seen(self, ids: Sequence[str]) -> list[bool]:
-        return [bool(found) for found in self._client.smismember(f"{self._prefix}seen", list(ids))]
+    def rewind(self, steps: int, sequence: int) -> None:
+        self._run(scripts.REWIND, steps, sequence)
 
     def counts(self) -> Counts:
         totals = {key.decode(): int(value) for key, value in self._client.hgetall(f"{self._prefix}counts").items()}
         evicted = {key.removeprefix("evicted:"): value for key, value in totals.items() if key.startswith("evicted:")}
-        return Counts(
-            waiting=totals.get("waiting", 0), appended=totals.get("appended", 0), drawn=totals.get("drawn", 0), evicted=evicted
-        )
+        running = {name: totals.get(name, 0) for name in ("waiting", "appended", "drawn", "sequence")}
+        return Counts(**running, evicted=evicted)
 
     def clear(self) -> None:
         """Delete everything that the run keeps in this Redis."""

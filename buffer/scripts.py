@@ -4,8 +4,8 @@ Every change of state is one script, so that it happens whole or not at all, who
 hash tag. KEYS[1] is the prefix `rltf:{RUN}:`, from which the scripts make:
 
     fifo     sorted set   ids of waiting groups by sequence number
-    aside    sorted set   ids of groups drawn for the last time, by the step that drew them
-    seen     set          ids of all groups ever appended
+    aside    sorted set   ids of used groups that wait no more, by the last step that drew them
+    seen     sorted set   ids of all groups ever appended, by sequence number
     counts   hash         sequence, waiting, appended, drawn, evicted:REASON (in samples)
     g:ID     hash         payload, samples, version, sequence, uses, step (the last that drew it)
 """
@@ -15,9 +15,10 @@ local p = KEYS[1]
 local fifo, aside, seen, counts = p..'fifo', p..'aside', p..'seen', p..'counts'
 local function number(key, field) return tonumber(redis.call('HGET', key, field) or '0') end
 local function evict(id, reason)
-  local samples = number(p..'g:'..id, 'samples')
+  local key = p..'g:'..id
+  local samples, step = number(key, 'samples'), number(key, 'step')
   redis.call('ZREM', fifo, id)
-  redis.call('DEL', p..'g:'..id)
+  if step < 0 then redis.call('DEL', key) else redis.call('ZADD', aside, step, id) end
   redis.call('HINCRBY', counts, 'waiting', -samples)
   redis.call('HINCRBY', counts, 'evicted:'..reason, samples)
 end
@@ -28,7 +29,7 @@ APPEND = (
     + """
 -- ARGV: id, payload, samples, version, capacity, overflow -> added | duplicate | full
 local id, samples, capacity = ARGV[1], tonumber(ARGV[3]), tonumber(ARGV[5])
-if redis.call('SISMEMBER', seen, id) == 1 then return 'duplicate' end
+if redis.call('ZSCORE', seen, id) then return 'duplicate' end
 while redis.call('ZCARD', fifo) > 0 and number(counts, 'waiting') + samples > capacity do
   if ARGV[6] == 'block' then return 'full' end
   evict(redis.call('ZRANGE', fifo, 0, 0)[1], 'overflow')
@@ -37,7 +38,7 @@ local sequence = redis.call('HINCRBY', counts, 'sequence', 1)
 redis.call('HSET', p..'g:'..id, 'payload', ARGV[2], 'samples', samples, 'version', ARGV[4],
            'sequence', sequence, 'uses', 0, 'step', -1)
 redis.call('ZADD', fifo, sequence, id)
-redis.call('SADD', seen, id)
+redis.call('ZADD', seen, sequence, id)
 redis.call('HINCRBY', counts, 'waiting', samples)
 redis.call('HINCRBY', counts, 'appended', samples)
 return 'added'
@@ -106,8 +107,8 @@ redis.call('ZREMRANGEBYSCORE', aside, '-inf', before)
 REWIND = (
     _COMMON
     + """
--- ARGV: steps
-local steps = tonumber(ARGV[1])
+-- ARGV: steps, sequence
+local steps, newest = tonumber(ARGV[1]), tonumber(ARGV[2])
 for _, id in ipairs(redis.call('ZRANGEBYSCORE', aside, ARGV[1], '+inf')) do
   redis.call('ZADD', fifo, number(p..'g:'..id, 'sequence'), id)
   redis.call('HINCRBY', counts, 'waiting', number(p..'g:'..id, 'samples'))
@@ -120,10 +121,11 @@ for _, id in ipairs(redis.call('ZRANGE', fifo, 0, -1)) do
     redis.call('HINCRBY', counts, 'drawn', -number(key, 'samples'))
     redis.call('HSET', key, 'step', -1)
   end
-  if number(key, 'version') > steps then
+  if number(key, 'sequence') > newest then
+    redis.call('HSET', key, 'step', -1)
     evict(id, 'rewound')
-    redis.call('SREM', seen, id)
   end
 end
+redis.call('ZREMRANGEBYSCORE', seen, '('..ARGV[2], '+inf')
 """
 )

@@ -93,9 +93,19 @@ class Recipe(Section):
         return max(1, round(self.learner.batch_samples / self.sampling.samples_per_problem))
 
     @property
+    def context(self) -> int:
+        """Tokens of the longest prompt and the longest program together."""
+        return self.prompt.max_tokens + self.sampling.max_new_tokens
+
+    @property
     def needs_greedy(self) -> bool:
         """Does the objective ask for a greedily decoded program per group?"""
         return self.objective.baseline == "greedy"
+
+    @property
+    def in_flight(self) -> int:
+        """Sampled batches that may be under way."""
+        return self.actors.in_flight or 2 * self.actors.count
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
@@ -104,15 +114,43 @@ class Recipe(Section):
             raise ValueError("objective.baseline=group needs sampling.samples_per_problem of 2 or more")
         if self.groups_per_step < self.learner.ranks:
             raise ValueError(f"{self.groups_per_step} groups per step cannot be shared by learner.ranks={self.learner.ranks}")
-        if self.buffer.capacity < self.groups_per_step * n:
-            raise ValueError(
-                f"buffer.capacity={self.buffer.capacity} holds less than a step's {self.groups_per_step * n} samples"
-            )
-        if self.deterministic and (self.actors.count, self.executors.count, self.actors.in_flight) != (1, 1, 1):
+        if self.in_flight < self.actors.count:
+            raise ValueError(f"actors.in_flight={self.in_flight} leaves some of actors.count={self.actors.count} idle for ever")
+        if self.control and not self.learner.sl_samples:
+            raise ValueError("control=true trains on learner.sl_samples programs a step: 0 would leave the model as it is")
+        return self
+
+    @model_validator(mode="after")
+    def _buffer_fits(self) -> Self:
+        n, buffer, sync_every = self.sampling.samples_per_problem, self.buffer, self.weights.sync_every
+        if buffer.capacity < self.groups_per_step * n:
+            raise ValueError(f"buffer.capacity={buffer.capacity} holds less than a step's {self.groups_per_step * n} samples")
+        if buffer.max_lag < sync_every - 1:
+            raise ValueError(f"weights.sync_every={sync_every} makes samples older than buffer.max_lag={buffer.max_lag}")
+        return self
+
+    @model_validator(mode="after")
+    def _can_be_deterministic(self) -> Self:
+        if not self.deterministic:
+            return self
+        n, buffer = self.sampling.samples_per_problem, self.buffer
+        if (self.actors.count, self.executors.count, self.in_flight) != (1, 1, 1):
             raise ValueError("deterministic=true needs actors.count=1, executors.count=1 and actors.in_flight=1")
+        if (buffer.max_uses, buffer.on_exhausted) != (1, "refresh"):
+            raise ValueError("deterministic=true needs buffer.max_uses=1 and buffer.on_exhausted=refresh")
         most_waiting = (self.groups_per_step + self.sampling.problems_per_batch) * n
-        if self.deterministic and self.buffer.capacity < most_waiting:
+        if buffer.capacity < most_waiting:
             raise ValueError(
                 f"deterministic=true needs a buffer.capacity of {most_waiting}: a step's samples and a sampled batch"
             )
+        if buffer.max_lag < self.deterministic_lag:
+            raise ValueError(f"deterministic=true needs a buffer.max_lag of {self.deterministic_lag} or more here")
+        if self.checkpoint.every % self.weights.sync_every:
+            raise ValueError("deterministic=true needs checkpoint.every to be a multiple of weights.sync_every")
         return self
+
+    @property
+    def deterministic_lag(self) -> int:
+        """The largest lag in deterministic mode: P problems are sampled when fewer than the G groups of a step wait."""
+        problems, groups = self.sampling.problems_per_batch, self.groups_per_step
+        return self.weights.sync_every - 1 + (problems + groups - 2) // groups

@@ -81,6 +81,16 @@ class PromptConfig(Section):
     max_tokens: Count = 800
     """Longer prompts lose the end of their statement; the characters cut are counted."""
 
+    @model_validator(mode="after")
+    def _template_can_be_filled(self) -> Self:
+        try:
+            self.template.format(question="", starter_code="", format="")
+        except (KeyError, IndexError, ValueError, AttributeError) as err:
+            raise ValueError(
+                f"template cannot be filled in ({err}): it knows {{question}}, {{starter_code}}, {{format}}"
+            ) from err
+        return self
+
 
 class SamplingConfig(Section):
     """The behaviour policy. Every parameter is set explicitly: nothing is inherited from a checkpoint's own settings."""
@@ -110,8 +120,8 @@ class ActorsConfig(Section):
     """CPU threads of each."""
     num_gpus: Annotated[float, Field(ge=0)] = 0
     """GPUs of each, as Ray counts them."""
-    in_flight: Count = 2
-    """Sampled batches that may be under way (dispatched, not yet in the buffer), in all."""
+    in_flight: Count | None = None
+    """Sampled batches that may be under way (dispatched, not yet in the buffer), in all; unset: two per sampler."""
 
 
 class ExecutorsConfig(Section):

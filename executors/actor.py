@@ -1,4 +1,4 @@
-"""The Ray actor around an executor: judges whole groups and appends what it labelled to the buffer."""
+"""The Ray actor around an executor: judges whole batches and appends what it labelled to the buffer."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ import msgspec
 from buffer.base import Append
 from buffer.redis_buffer import RedisBuffer
 from contracts.config import Recipe
-from contracts.records import Detail, Group, LabelledGroup, Outcome, Problem, Verdict, decode_groups, decode_problems, encode
+from contracts.records import Detail, LabelledGroup, Outcome, Verdict, decode_groups, decode_problems, encode
 from executors.judge import Executor
-from executors.labels import label_group
+from executors.labels import label_batch
 
 POLL_SECONDS = 0.02
 
@@ -26,7 +26,7 @@ class LabelReport(msgspec.Struct, kw_only=True):
     errors: dict[str, int]
     """Kind of error → likewise."""
     dropped: dict[str, int]
-    """Reason (truncated, sandbox_error, unusable) → sampled programs that never entered the buffer."""
+    """Reason → sampled programs that never entered the buffer."""
     judged: int
     """Programs run, greedy ones too."""
     sandbox_errors: int
@@ -39,45 +39,32 @@ class LabelReport(msgspec.Struct, kw_only=True):
 class ExecutorActor:
     """Judges programs, one at a time on one core."""
 
-    def __init__(self, recipe: Recipe, problems: bytes) -> None:
+    def start(self, recipe: Recipe, problems: bytes) -> None:
+        """Start the zygote. Raises UserError where this machine cannot isolate programs."""
         self._recipe = recipe
-        self._problems: dict[str, Problem] = {problem.id: problem for problem in decode_problems(problems)}
+        self._problems = {problem.id: problem for problem in decode_problems(problems)}
         self._executor = Executor(recipe.executors, recipe.rewards)
-        self._buffer: RedisBuffer | None = None
 
-    def open_buffer(self, url: str) -> None:
+    def open_buffer(self, url: str, run: str) -> None:
         """Connect to the online buffer."""
-        self._buffer = RedisBuffer(url, self._recipe.name, self._recipe.buffer)
+        self._buffer = RedisBuffer(url, run, self._recipe.buffer)
 
     def label(self, payload: bytes, example: bool) -> LabelReport:
         """Judge and label a sampled batch and append its groups, waiting for room where the buffer blocks."""
         started = time.perf_counter()
-        entries: list[LabelledGroup] = []
-        dropped: Counter[str] = Counter()
-        sandbox_errors = judged = 0
-        for group in decode_groups(payload):
-            kept = self._without_truncated(group)
-            dropped["truncated"] += len(group.programs) - len(kept.programs)
-            entry, failed = label_group(self._executor, kept, self._problems[group.problem_id], self._recipe.rewards)
-            judged += len(kept.programs)
-            sandbox_errors += failed
-            dropped["sandbox_error"] += failed
-            if self._usable(entry):
-                entries.append(entry)
-            else:
-                dropped["unusable"] += entry.samples
+        batch = label_batch(self._executor, decode_groups(payload), self._problems, self._recipe)
         busy = time.perf_counter() - started
-        verdicts = list(_sampled_verdicts(entries))
-        for entry in entries:
+        for entry in batch.entries:
             self._append(entry)
+        verdicts = list(_sampled_verdicts(batch.entries))
         return LabelReport(
             outcomes=dict(Counter(verdict.outcome.value for verdict in verdicts)),
             errors=dict(Counter(error_kind(verdict) for verdict in verdicts if is_error(verdict))),
-            dropped={reason: count for reason, count in dropped.items() if count},
-            judged=judged,
-            sandbox_errors=sandbox_errors,
+            dropped=batch.dropped,
+            judged=batch.judged,
+            sandbox_errors=batch.sandbox_errors,
             seconds=busy,
-            example=encode(entries[0]) if example and entries else None,
+            example=encode(batch.entries[0]) if example and batch.entries else None,
         )
 
     def judge(self, payload: bytes) -> list[list[Verdict]]:
@@ -87,20 +74,7 @@ class ExecutorActor:
             for group in decode_groups(payload)
         ]
 
-    def _without_truncated(self, group: Group) -> Group:
-        if self._recipe.sampling.truncated == "label":
-            return group
-        kept = [program for program in group.programs if program.greedy or not program.truncated]
-        return msgspec.structs.replace(group, programs=kept)
-
-    def _usable(self, entry: LabelledGroup) -> bool:
-        """Has it what the objective's baseline needs?"""
-        if self._recipe.needs_greedy:
-            return entry.samples > 0 and any(program.greedy for program in entry.group.programs)
-        return entry.samples > 1
-
     def _append(self, entry: LabelledGroup) -> None:
-        assert self._buffer is not None
         while self._buffer.append(entry) is Append.FULL:
             time.sleep(POLL_SECONDS)
 

@@ -2,14 +2,19 @@
 
 `strict` is for training. `apps` accepts whatever the harness of APPS (Hendrycks et al. 2021, arXiv 2105.09938) accepts, for
 published numbers: also permuted or repeated lines and tokens, 1000009 for 1000000, and 7 for [7, 8, 9].
+
+Numbers of an answer are never hashed, since a program can choose thousands of one hash; their texts are.
 """
 
 from __future__ import annotations
 
+import json
 import math
 import re
 from collections.abc import Callable
 from typing import Any, Literal
+
+from executors.plain import NotPlain, Unhashed
 
 Mode = Literal["strict", "apps"]
 
@@ -23,7 +28,7 @@ def same_output(output: str, expected: str, mode: Mode) -> bool:
 
 
 def same_value(value: Any, expected: Any, mode: Mode) -> bool:
-    """Does a function's plain return value answer the test?"""
+    """Does a function's return value, as plain.decode_answer gives it, answer the test? Raises NotPlain for impossible keys."""
     return _strict_value(value, expected) if mode == "strict" else _apps_value(value, expected)
 
 
@@ -54,28 +59,49 @@ def _is_close(number: float, wanted: float) -> bool:
 
 def _strict_value(value: Any, expected: Any) -> bool:
     """Plain data equal: tuple ≡ list, bool is not int, floats within tolerance, NaN never."""
+    if isinstance(value, Unhashed):
+        return _same_items(value, expected, _strict_value, exact=True)
     if isinstance(value, bool) or isinstance(expected, bool):
         return type(value) is type(expected) and value == expected
     if isinstance(expected, float) and isinstance(value, int | float):
         return value == expected or (_is_small(value) and math.isfinite(expected) and _is_close(value, expected))
     if isinstance(expected, list | tuple):
         return isinstance(value, list | tuple) and len(value) == len(expected) and all(map(_strict_value, value, expected))
-    if isinstance(expected, dict):
-        return isinstance(value, dict) and _strict_dict(value, expected)
-    if isinstance(expected, set | frozenset):
-        return isinstance(value, set | frozenset) and {_typed(item) for item in value} == {_typed(item) for item in expected}
     return bool(value == expected)
 
 
-def _strict_dict(value: dict[Any, Any], expected: dict[Any, Any]) -> bool:
-    others = {_typed(key): item for key, item in value.items()}
-    wanted = {_typed(key): item for key, item in expected.items()}
-    return others.keys() == wanted.keys() and all(_strict_value(others[key], item) for key, item in wanted.items())
+def _same_items(value: Unhashed, expected: Any, same: Callable[[Any, Any], bool], *, exact: bool) -> bool:
+    """Is it the expected set, or the expected dict with values that are the same?"""
+    if value.kind is not dict:
+        if not isinstance(expected, set | frozenset) or len(value.items) != len(expected):
+            return False
+        return {_key(item, exact) for item in value.items} == {_key(item, exact) for item in expected}
+    if not isinstance(expected, dict) or len(value.items) != len(expected):
+        return False
+    items = {_key(key, exact): item for key, item in value.items}
+    wanted = {_key(key, exact): item for key, item in expected.items()}
+    return items.keys() == wanted.keys() and all(same(items[key], item) for key, item in wanted.items())
 
 
-def _typed(key: Any) -> Any:
-    """A key that tells True from 1."""
-    return tuple(map(_typed, key)) if isinstance(key, tuple) else (isinstance(key, bool), key)
+def _key(key: Any, exact: bool) -> str:
+    """A text that equal keys share; an exact one tells True from 1. Raises NotPlain for what cannot be a key."""
+    if key is None or (exact and isinstance(key, bool)):
+        return str(key)
+    if isinstance(key, float):
+        if not key.is_integer():
+            return f"nan {id(key)}" if math.isnan(key) else repr(key)
+        key = int(key)
+    if isinstance(key, int):
+        return hex(key)
+    if isinstance(key, str):
+        return json.dumps(key)
+    if isinstance(key, tuple):
+        return f"({','.join(_key(item, exact) for item in key)})"
+    if isinstance(key, frozenset):
+        key = Unhashed(frozenset, list(key))
+    if isinstance(key, Unhashed) and key.kind is frozenset:
+        return f"{{{','.join(sorted({_key(item, exact) for item in key.items}))}}}"
+    raise NotPlain("not a key")
 
 
 def _is_small(number: float) -> bool:
@@ -111,25 +137,40 @@ def _apps_numbers(lines: list[str], wanted: list[str]) -> bool:
     return all(a == b or (math.isfinite(b) and abs(a - b) <= 1e-8 + 1e-5 * abs(b)) for a, b in pairs)
 
 
-def _apps_sets(lines: list[str], form: Callable[[str], Any]) -> set[frozenset[Any]]:
-    return {frozenset(form(token) for token in line.split()) for line in lines}
+def _apps_sets(lines: list[str], form: Callable[[str], str]) -> set[str]:
+    """Each line as the text of its set of tokens."""
+    return {" ".join(sorted({form(token) for token in line.split()})) for line in lines}
 
 
-def _rounded(token: str) -> float:
-    return round(float(token), 3)
+def _rounded(token: str) -> str:
+    """A number to three decimals. Raises ValueError for any other token, and for NaN: no set that has it equals another."""
+    number = round(float(token), 3)
+    if math.isnan(number):
+        raise ValueError(token)
+    return repr(number + 0.0)  # −0 is 0
 
 
 def _apps_value(value: Any, expected: Any) -> bool:
     """result == expected or == expected[0]; a tuple, or a list of tuples against expected[0], counts as lists."""
     if isinstance(value, tuple):
         value = list(value)
-    if value == expected:
+    if _equal(value, expected):
         return True
     if not isinstance(expected, list) or not expected:
         return False
-    if value == expected[0]:
+    if _equal(value, expected[0]):
         return True
-    return isinstance(value, list) and bool(value) and isinstance(value[0], tuple) and _as_lists(value) == expected[0]
+    return isinstance(value, list) and bool(value) and isinstance(value[0], tuple) and _equal(_as_lists(value), expected[0])
+
+
+def _equal(value: Any, expected: Any) -> bool:
+    """Python's own equality."""
+    if isinstance(value, Unhashed):
+        return _same_items(value, expected, _equal, exact=False)
+    if isinstance(value, list | tuple):
+        kind = list if isinstance(value, list) else tuple
+        return isinstance(expected, kind) and len(value) == len(expected) and all(map(_equal, value, expected))
+    return bool(value == expected)
 
 
 def _as_lists(value: list[Any]) -> list[Any]:

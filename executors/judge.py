@@ -23,6 +23,7 @@ from executors.worker import Worker, ZygoteDied
 
 _SPARE_CPU_SECONDS = 10
 _MESSAGE = 300
+_CANARY, _CANARY_TESTS = "print(1)", (Test("", "1"),)
 
 
 class Executor:
@@ -46,7 +47,9 @@ class Executor:
     def judge(self, problem: Problem, text: str, *, hidden: bool = False) -> Verdict:
         """The verdict on a program by the problem's tests, or by its hidden tests where it has some and `hidden` is set.
 
-        Raises UserError for a problem without tests. A zygote that dies is replaced and the program judged once more.
+        Raises UserError for a problem without tests, and nothing else, whatever the program does. A zygote that dies is
+        replaced and the program judged once more; the program is to blame for a second death, if each time the new zygote
+        judges a known program right.
         """
         tests = (problem.hidden_tests if hidden else ()) or problem.tests
         tests = tests[: self.config.max_tests]
@@ -55,9 +58,19 @@ class Executor:
         for _ in range(2):
             try:
                 return self._verdict(problem.fn_name, text, tests)
-            except ZygoteDied:
-                self._worker.restart()
-        return Verdict(outcome=Outcome.SANDBOX_ERROR, message="the executor's zygote died twice", total=len(tests))
+            except (ZygoteDied, OSError):
+                if not self._recovers():
+                    return Verdict(outcome=Outcome.SANDBOX_ERROR, message="no zygote judges any program", total=len(tests))
+        error = ErrorReport("disallowed", message="the program ended the process that it was forked from")
+        return self._ran([Judged(Outcome.RUNTIME_ERROR, 0.0, error), *_unrun(len(tests) - 1)], text)
+
+    def _recovers(self) -> bool:
+        """Replace the zygote: does the new one judge a known program right?"""
+        try:
+            self._worker.restart()
+            return self._verdict(None, _CANARY, _CANARY_TESTS).outcome is Outcome.PASS
+        except (ZygoteDied, OSError):
+            return False
 
     def close(self) -> None:
         """End the zygote."""

@@ -6,10 +6,13 @@ text is never searched.
 
 from __future__ import annotations
 
-from typing import Protocol
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple, Protocol
 
 import msgspec
 
+from contracts.config import Recipe
 from contracts.records import Category, Detail, Group, LabelledGroup, Labels, Outcome, Problem, Program, Verdict
 from contracts.rewards import adaptive_reward, coarse_reward
 from contracts.sections import RewardsConfig
@@ -54,6 +57,54 @@ def label_group(executor: Judges, group: Group, problem: Problem, rewards: Rewar
     dropped = len(group.programs) - len(kept)
     judged = group if not dropped else msgspec.structs.replace(group, programs=kept)
     return LabelledGroup(group=judged, verdicts=verdicts, labels=labels), dropped
+
+
+class LabelledBatch(NamedTuple):
+    """A sampled batch after its programs were run."""
+
+    entries: list[LabelledGroup]
+    """Groups to train on."""
+    dropped: dict[str, int]
+    """Reason (truncated, sandbox_error, unusable) → sampled programs that are in no entry."""
+    judged: int
+    """Programs run, greedy ones too."""
+    sandbox_errors: int
+    """Of these, how many the executor failed on."""
+
+
+def label_batch(executor: Judges, groups: Sequence[Group], problems: Mapping[str, Problem], recipe: Recipe) -> LabelledBatch:
+    """Label a sampled batch and leave out what cannot be trained on."""
+    entries: list[LabelledGroup] = []
+    dropped: Counter[str] = Counter()
+    judged = sandbox_errors = 0
+    for group in groups:
+        kept = group if recipe.sampling.truncated == "label" else _without_truncated(group)
+        entry, failed = label_group(executor, kept, problems[group.problem_id], recipe.rewards)
+        judged += len(kept.programs)
+        sandbox_errors += failed
+        dropped["truncated"] += len(group.programs) - len(kept.programs)
+        dropped["sandbox_error"] += _sampled(kept) - entry.samples
+        if _usable(entry, recipe.needs_greedy):
+            entries.append(entry)
+        else:
+            dropped["unusable"] += entry.samples
+    return LabelledBatch(entries, {reason: count for reason, count in dropped.items() if count}, judged, sandbox_errors)
+
+
+def _without_truncated(group: Group) -> Group:
+    kept = [program for program in group.programs if program.greedy or not program.truncated]
+    return msgspec.structs.replace(group, programs=kept)
+
+
+def _sampled(group: Group) -> int:
+    return sum(not program.greedy for program in group.programs)
+
+
+def _usable(entry: LabelledGroup, needs_greedy: bool) -> bool:
+    """Has it what the objective's baseline needs?"""
+    if needs_greedy:
+        return entry.samples > 0 and entry.samples < len(entry.group.programs)
+    return entry.samples > 1
 
 
 def _penalised(program: Program, verdict: Verdict) -> list[bool]:

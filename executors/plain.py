@@ -1,7 +1,8 @@
 """Plain data on its way between judge and sandbox: a JSON form that keeps Python's types apart.
 
 Both sides use it, so it imports nothing but the standard library. Encoding looks only at exact types and calls no method of
-the objects it meets; decoding builds nothing but plain data.
+the objects it meets; decoding builds nothing but plain data. The judge decodes answers by `decode_answer`, in a time that the
+program does not choose.
 
     None, bool, str, int within ±2**53, finite float   as JSON has them
     list                                               a JSON array
@@ -14,6 +15,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import dataclass
 from typing import Any
 
 MAX_DEPTH = 64
@@ -25,22 +27,54 @@ class NotPlain(ValueError):
     """A value that is not plain data, or too big, too deep, recursive; it equals nothing."""
 
 
-class _Room:
-    """How many values may still be encoded."""
+@dataclass(frozen=True, slots=True, eq=False)
+class Unhashed:
+    """A set, frozenset or dict as the list of its items: many numbers of one hash would take for ever to enter a real one."""
 
-    def __init__(self) -> None:
-        self.left = MAX_NODES
+    kind: type[Any]
+    items: list[Any]
+    """Of a dict: (key, value)."""
+
+
+class _Room:
+    """How many values containers may still hold; may they be hashed?"""
+
+    def __init__(self, left: int, *, hashes: bool = True) -> None:
+        self.left = left
+        self.hashes = hashes
+
+    def take(self, count: int) -> None:
+        """Raises NotPlain where there is no room."""
+        self.left -= count
+        if self.left < 0:
+            raise NotPlain("too big")
 
 
 def encode(value: Any) -> bytes:
     """Plain data as ASCII JSON. Raises NotPlain."""
-    return json.dumps(_tagged(value, MAX_DEPTH, _Room())).encode("ascii")
+    return json.dumps(_tagged(value, MAX_DEPTH, _Room(MAX_NODES))).encode("ascii")
 
 
 def decode(payload: bytes) -> Any:
     """The value that `encode` was given. Raises NotPlain for anything that `encode` does not make."""
+    return _decoded(payload, _Room(MAX_NODES))
+
+
+def decode_answer(payload: bytes, most: int) -> Any:
+    """The same from one who is not trusted: sets and dicts come as Unhashed. Raises NotPlain also for more than `most` values."""
+    return _decoded(payload, _Room(most, hashes=False))
+
+
+def size(value: Any) -> int:
+    """How many values the containers in plain data hold."""
+    if isinstance(value, dict):
+        return len(value) + sum(size(key) + size(item) for key, item in value.items())
+    return len(value) + sum(map(size, value)) if isinstance(value, list | tuple | set | frozenset) else 0
+
+
+def _decoded(payload: bytes, room: _Room) -> Any:
     try:
-        return _untagged(json.loads(payload), MAX_DEPTH)
+        return _untagged(json.loads(payload), MAX_DEPTH, room)
     except (ValueError, TypeError, KeyError, RecursionError) as err:
         raise NotPlain("not the encoding of plain data") from err
 
@@ -56,9 +90,7 @@ def _tagged(value: Any, depth: int, room: _Room) -> Any:
     if depth == 0:
         raise NotPlain("too deep or recursive")
     if kind in (list, tuple, set, frozenset, dict):
-        room.left -= len(value)
-        if room.left < 0:
-            raise NotPlain("too big")
+        room.take(len(value))
     if kind is list:
         return [_tagged(item, depth - 1, room) for item in value]
     if kind is tuple or kind is set or kind is frozenset:
@@ -68,20 +100,24 @@ def _tagged(value: Any, depth: int, room: _Room) -> Any:
     raise NotPlain("not plain data")
 
 
-def _untagged(tree: Any, depth: int) -> Any:
+def _untagged(tree: Any, depth: int, room: _Room) -> Any:
     if depth < 0:
         raise NotPlain("too deep")
     if isinstance(tree, list):
-        return [_untagged(item, depth - 1) for item in tree]
+        room.take(len(tree))
+        return [_untagged(item, depth - 1, room) for item in tree]
     if not isinstance(tree, dict):
         return tree
     ((tag, body),) = tree.items()
-    match tag:
-        case "int":
-            return int(body, 16)
-        case "float":
-            return {"nan": math.nan, "inf": math.inf, "-inf": -math.inf}[body]
-        case "dict":
-            return {_untagged(key, depth - 1): _untagged(item, depth - 1) for key, item in body}
-    items = [_untagged(item, depth - 1) for item in body]
-    return {"tuple": tuple, "set": set, "frozenset": frozenset}[tag](items)
+    if tag == "int":
+        return int(body, 16)
+    if tag == "float":
+        return {"nan": math.nan, "inf": math.inf, "-inf": -math.inf}[body]
+    kind: type[Any] = {"tuple": tuple, "set": set, "frozenset": frozenset, "dict": dict}[tag]
+    room.take(len(body))
+    items: list[Any]
+    if kind is dict:
+        items = [(_untagged(key, depth - 1, room), _untagged(item, depth - 1, room)) for key, item in body]
+    else:
+        items = [_untagged(item, depth - 1, room) for item in body]
+    return kind(items) if room.hashes or kind is tuple else Unhashed(kind, items)

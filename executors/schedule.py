@@ -7,6 +7,7 @@ an earlier test may have left state behind; if it passes alone, each remaining t
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import ExitStack
 from typing import NamedTuple, Protocol
 
 from contracts.records import Detail, Outcome
@@ -41,34 +42,31 @@ class Child(Protocol):
 
 
 def run_all(count: int, start: Callable[[], Child]) -> list[Judged]:
-    """The results of tests 0 … count − 1. One child lives at a time; all are closed at the end, whatever is raised."""
+    """The results of tests 0 … count − 1. One child lives at a time; each is closed once, whatever is raised."""
     results: list[Judged] = []
     child: Child | None = None
     is_confirmed = alone = False
-    try:
+    with ExitStack() as current:
+
+        def renew() -> Child:
+            current.close()
+            started = start()
+            current.callback(started.close)
+            return started
+
         for index in range(count):
             if sum(result.error is not None and result.error.detail is Detail.TIMEOUT for result in results) >= MAX_TIMEOUTS:
                 results.append(Judged(Outcome.RUNTIME_ERROR, 0.0))
                 continue
             is_first = child is None or alone or not results[-1].usable
-            if is_first:
-                child = _renew(child, start)
-            assert child is not None
+            if child is None or is_first:
+                child = renew()
             result = child.test(index)
             if result.doubtful or (result.outcome is not Outcome.PASS and not is_first and not is_confirmed):
                 is_confirmed = is_confirmed or not is_first
-                child = _renew(child, start)
+                child = renew()
                 again = child.test(index)
                 alone = alone or (again.outcome is Outcome.PASS and not is_first)
                 result = again
             results.append(result)
-    finally:
-        if child is not None:
-            child.close()
     return results
-
-
-def _renew(child: Child | None, start: Callable[[], Child]) -> Child:
-    if child is not None:
-        child.close()
-    return start()

@@ -12,7 +12,7 @@ import signal
 import socket
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from enum import Enum, auto
 from typing import NamedTuple
 
@@ -68,27 +68,34 @@ class Child:
         self._memory = config.memory_mb << 20
         self._output = config.output_mb << 20
         self._written = 0
-        self._files = Files(memory_file("feed"), memory_file("out", append=True), memory_file("err", append=True), -1)
-        os.pwrite(self._files.feed, job, 0)
-        self._channel, theirs = socket.socketpair()
         self._pidfd: int | None = None
-        self._reaped = True
+        self._lives = False
+        self._poll = select.poll()
+        self._owned = ExitStack()
         try:
-            with theirs, _present():
-                self._fork(theirs)
-        except ZygoteDied:
+            self._open(job)
+        except BaseException:
             self.close()
             raise
-        self._poll = select.poll()
-        self._poll.register(self._channel, select.POLLIN)
-        if self._pidfd is not None:
-            self._poll.register(self._pidfd, select.POLLIN)
 
-    def _fork(self, theirs: socket.socket) -> None:
-        self.pid = self._worker.fork(theirs, self._files)
-        self._reaped = False
-        if hasattr(os, "pidfd_open"):
-            self._pidfd = os.pidfd_open(self.pid)
+    def _open(self, job: bytes) -> None:
+        feed = self._own(memory_file("feed"))
+        out, err = self._own(memory_file("out", append=True)), self._own(memory_file("err", append=True))
+        self._files = Files(feed, out, err, -1)
+        _write_all(feed, job)
+        self._channel, theirs = socket.socketpair()
+        self._owned.enter_context(self._channel)
+        self._poll.register(self._channel, select.POLLIN)
+        with theirs, _present():
+            self.pid = self._worker.fork(theirs, self._files)
+            self._lives = True
+            if hasattr(os, "pidfd_open"):
+                self._pidfd = self._own(os.pidfd_open(self.pid))
+                self._poll.register(self._pidfd, select.POLLIN)
+
+    def _own(self, descriptor: int) -> int:
+        self._owned.callback(os.close, descriptor)
+        return descriptor
 
     def prepare(self) -> Ran:
         """Wait until the program is compiled."""
@@ -110,14 +117,10 @@ class Child:
             return self._wait(before, queued)
 
     def close(self) -> None:
-        """Kill the child, whatever it is doing, and give everything back."""
-        try:
-            if not self._reaped:
+        """Kill the child, whatever it is doing, and give everything back; again, it does nothing."""
+        with self._owned:
+            if self._lives:
                 self._kill()
-        finally:
-            self._channel.close()
-            for descriptor in (*self._files[:3], *([] if self._pidfd is None else [self._pidfd])):
-                os.close(descriptor)
 
     def _wait(self, before: float, queued: float | None) -> Ran:
         """The child's next report, or its end; `before` and `queued` are its CPU and waiting seconds so far."""
@@ -192,12 +195,12 @@ class Child:
 
     def _kill(self) -> int:
         """Kill the child and wait for its end. It is a zombie until reaped, so that its id cannot be another's."""
+        self._lives = False
         with _present():
             if self._pidfd is not None:
                 signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
             else:
                 os.kill(self.pid, signal.SIGKILL)
-        self._reaped = True
         return self._worker.reap()
 
 

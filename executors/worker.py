@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import importlib.util
 import json
 import os
-import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -16,6 +17,7 @@ from pathlib import Path
 
 from executors.child import Files
 from executors.confine import Limits
+from executors.folder import remove
 
 _ZYGOTE = Path(__file__).with_name("zygote.py")
 _ANSWER_SECONDS = 30.0
@@ -27,11 +29,11 @@ class ZygoteDied(Exception):
 
 
 class Worker:
-    """One zygote and its folder. One child lives at a time."""
+    """One zygote and its folder. One child lives at a time. Raises ZygoteDied where none starts."""
 
     def __init__(self, limits: Limits) -> None:
         self.limits = limits
-        self._folder = tempfile.TemporaryDirectory(prefix="rltf-executor-")
+        self._process: subprocess.Popen[bytes] | None = None
         self._start()
 
     def fork(self, channel: socket.socket, files: Files) -> int:
@@ -44,53 +46,65 @@ class Worker:
 
     def reap(self) -> int:
         """The ended child's wait status; its process group and the files that it left are removed. Raises ZygoteDied."""
+        self._signal(signal.SIGCONT)  # the program may have stopped its zygote
         try:
             self._control.send(b"R")
         except OSError as err:
             raise ZygoteDied from err
-        status = int.from_bytes(self._answer(), "little", signed=True)
-        for left in os.scandir(self._folder.name):
-            if left.is_dir(follow_symlinks=False):
-                shutil.rmtree(left.path, ignore_errors=True)
-            else:
-                os.unlink(left.path)
-        return status
+        return int.from_bytes(self._answer(), "little", signed=True)
 
     def restart(self) -> None:
-        """Replace the zygote. Raises RuntimeError where none starts."""
+        """Replace the zygote and its folder. Raises ZygoteDied or OSError where none starts; one may try again."""
         self._stop()
         self._start()
 
     def close(self) -> None:
         """End the zygote and with it its child; remove its folder."""
         self._stop()
-        self._folder.cleanup()
 
     def _start(self) -> None:
+        self._folder = tempfile.mkdtemp(prefix="rltf-executor-")
         self._control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._control.settimeout(_ANSWER_SECONDS)
         options = ["-s", "-S", "-P", "-W", "ignore"]
         arguments = [str(theirs.fileno()), json.dumps(self.limits), _libraries()]
-        with theirs:
-            self._process = subprocess.Popen(
-                [sys.executable, *options, str(_ZYGOTE), *arguments],
-                cwd=self._folder.name,
-                env=_environment(self._folder.name),
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                pass_fds=[theirs.fileno()],
-                start_new_session=True,
-            )
         try:
+            with theirs:
+                self._process = subprocess.Popen(
+                    [sys.executable, *options, str(_ZYGOTE), *arguments],
+                    cwd=self._folder,
+                    env=_environment(self._folder),
+                    stdin=subprocess.DEVNULL,
+                    stdout=subprocess.DEVNULL,
+                    pass_fds=[theirs.fileno()],
+                    start_new_session=True,
+                )
             self._answer()
+        except OSError:
+            self._stop()
+            raise
         except ZygoteDied as err:
             self._stop()
-            raise RuntimeError("the executor's zygote did not start: its own words are above") from err
+            raise ZygoteDied("the executor's zygote did not start: its own words are above") from err
 
     def _stop(self) -> None:
+        """Kill the zygote and remove its folder, as far as that can be done."""
+        if self._process is not None:
+            self._signal(signal.SIGKILL)
+            with contextlib.suppress(OSError):
+                while self._control.recv(4):  # its end is closed when it is dead
+                    pass
+            self._process.wait()
+            self._process = None
         self._control.close()
-        self._process.kill()
-        self._process.wait()
+        with contextlib.suppress(OSError):
+            remove(self._folder)
+
+    def _signal(self, number: signal.Signals) -> None:
+        """To the zygote and the process between: their group's id cannot be another's before that one is waited for."""
+        if self._process is not None:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self._process.pid, number)
 
     def _answer(self) -> bytes:
         try:

@@ -9,7 +9,10 @@ with CONTROL a descriptor of a SEQPACKET socket, LIMITS a JSON list in the order
 programs may import from. It says b"U" when it is up. Requests:
 
     b"F" and four descriptors   fork; answers the child's process id (4 bytes)
-    b"R"                        wait for the child's end, end its process group; answers its wait status (4 bytes, signed)
+    b"R"                        end the child and its process group, renew the folder; answers the wait status (4 bytes, signed)
+
+Where the judge is gone it ends the child, removes the folder and exits. It is not the judge's own child but its grandchild,
+because Ray kills the children of an actor along with it.
 """
 
 from __future__ import annotations
@@ -26,7 +29,7 @@ from socket import recv_fds, socket
 _ROOT = str(Path(__file__).resolve().parent.parent)
 sys.path.insert(0, _ROOT)
 
-from executors import child, confine, preludes  # noqa: E402
+from executors import child, confine, folder, preludes  # noqa: E402
 
 sys.path.remove(_ROOT)
 
@@ -47,33 +50,46 @@ stack.top()
 
 
 def main(control: socket, limits: confine.Limits, libraries: str) -> None:
-    """Serve until the judge closes the control socket."""
+    """Warm up, then serve until the judge closes the control socket."""
     for name in _COMMON.split():
         __import__(name)
     for _ in range(30):
         exec(compile(_WARM_UP, "<warm-up>", "exec"), {"__name__": "warm-up"})
     names = {name: preludes.prelude(name) for name in ("none", "apps")}
     sys.path.append(libraries)
-    nothing = os.open(os.devnull, os.O_RDONLY)
     gc.collect()
     gc.disable()
     gc.freeze()
-    control.send(b"U")
+    with contextlib.suppress(ConnectionError):
+        _serve(control, limits, names)
+
+
+def _serve(control: socket, limits: confine.Limits, names: dict[str, dict[str, object]]) -> None:
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    path = os.getcwd()
     pid = 0
-    while True:
-        request, descriptors, _, _ = recv_fds(control, 1, 4)
-        if request == b"F":
-            pid = os.fork()
-            if pid == 0:
-                control.close()
-                _live(descriptors, nothing, limits, names)
-            for descriptor in descriptors:
-                os.close(descriptor)
-            control.send(pid.to_bytes(4, "little"))
-        elif request == b"R":
-            control.send(_reap(pid).to_bytes(4, "little", signed=True))
-        else:
-            return
+    try:
+        control.send(b"U")
+        while True:
+            request, descriptors, _, _ = recv_fds(control, 1, 4)
+            if request == b"F":
+                pid = os.fork()
+                if pid == 0:
+                    control.close()
+                    _live(descriptors, nothing, limits, names)
+                for descriptor in descriptors:
+                    os.close(descriptor)
+                control.send(pid.to_bytes(4, "little"))
+            elif request == b"R":
+                status, pid = _reap(pid), 0
+                folder.renew(path)
+                control.send(status.to_bytes(4, "little", signed=True))
+            else:
+                return
+    finally:
+        if pid:
+            _reap(pid)
+        folder.remove(path)
 
 
 def _live(descriptors: list[int], nothing: int, limits: confine.Limits, names: dict[str, dict[str, object]]) -> None:
@@ -89,12 +105,24 @@ def _live(descriptors: list[int], nothing: int, limits: confine.Limits, names: d
 
 
 def _reap(pid: int) -> int:
-    """Wait for the child; what it may have forked goes before its id is free again."""
+    """Kill the child, if it still lives, and wait; what it may have forked goes before its id is free again."""
+    os.kill(pid, signal.SIGKILL)
     os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
     with contextlib.suppress(ProcessLookupError):
         os.killpg(pid, signal.SIGKILL)
     return os.waitpid(pid, 0)[1]
 
 
+def _step_aside(control: socket) -> None:
+    """Go on in a forked process; the first one only waits for it."""
+    pid = os.fork()
+    if pid:
+        control.close()
+        os.waitpid(pid, 0)
+        os._exit(0)
+
+
 if __name__ == "__main__":
-    main(socket(fileno=int(sys.argv[1])), confine.Limits(*json.loads(sys.argv[2])), sys.argv[3])
+    judge = socket(fileno=int(sys.argv[1]))
+    _step_aside(judge)
+    main(judge, confine.Limits(*json.loads(sys.argv[2])), sys.argv[3])

@@ -22,12 +22,13 @@ from contracts.sections import DeepSpeedConfig, OptimizerConfig
 from learner.engine import Engine, build_optimizer
 
 
-def join_ranks(rank: int, ranks: int, address: str, port: int) -> None:
-    """Rendezvous of all ranks, once per process, before any engine is made."""
-    os.environ.update(MASTER_ADDR=address, MASTER_PORT=str(port), RANK=str(rank), WORLD_SIZE=str(ranks), LOCAL_RANK="0")
+def join_ranks(rank: int, ranks: int, address: tuple[str, int], *, gpu: bool = False) -> None:
+    """Rendezvous of all ranks at rank 0's address, once per process, before any engine is made."""
+    host, port = address
+    os.environ.update(MASTER_ADDR=host, MASTER_PORT=str(port), RANK=str(rank), WORLD_SIZE=str(ranks), LOCAL_RANK="0")
     # This op would be compiled for minutes at its first use, and needs a C++ compiler; gloo does its work.
     deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False
-    deepspeed.init_distributed("nccl" if torch.cuda.is_available() else "gloo", auto_mpi_discovery=False, verbose=False)
+    deepspeed.init_distributed("nccl" if gpu else "gloo", auto_mpi_discovery=False, verbose=False)
 
 
 class DeepSpeedEngine(Engine):

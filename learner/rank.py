@@ -33,7 +33,8 @@ POLL_SECONDS = 0.01
 class LearnerRank:
     """One DeepSpeed rank. All ranks are told the same things in the same order; rank 0 draws and publishes."""
 
-    def __init__(self, recipe: Recipe, rank: int, model_path: str, problems: bytes) -> None:
+    def prepare(self, recipe: Recipe, rank: int, model_path: str, problems: bytes) -> None:
+        """Load the tokenizer and the corpus. Raises UserError where the tokenizer cannot be loaded."""
         torch.set_num_threads(recipe.learner.threads)
         self._recipe = recipe
         self._rank = rank
@@ -59,7 +60,7 @@ class LearnerRank:
 
     def join(self, address: tuple[str, int]) -> None:
         """Meet the other ranks."""
-        join_ranks(self._rank, self._recipe.learner.ranks, *address)
+        join_ranks(self._rank, self._recipe.learner.ranks, address, gpu=self._recipe.learner.num_gpus > 0)
 
     def start(self, model_path: str, optimizer: OptimizerConfig, steps: int) -> bytes:
         """Begin a stage: a fresh optimizer on a model folder's weights. Returns the layout that weights travel in."""
@@ -77,11 +78,12 @@ class LearnerRank:
         self._trainer = Trainer(self._engine, recipe, self._tokenizer.pad_token_id)
         return msgspec.msgpack.encode(self._layout)
 
-    def open_buffer(self, url: str) -> None:
+    def open_buffer(self, url: str, run: str) -> None:
         """Connect to the online buffer."""
         recipe = self._recipe
-        self._buffer = RedisBuffer(url, recipe.name, recipe.buffer)
-        self._window = Window(self._buffer, recipe.buffer, recipe.groups_per_step, recipe.seed)
+        self._buffer = RedisBuffer(url, run, recipe.buffer)
+        n = recipe.sampling.samples_per_problem
+        self._window = Window(self._buffer, recipe.buffer, recipe.groups_per_step, n, recipe.seed, recipe.steps)
 
     def open_source(self, transport: str, address: tuple[str, int]) -> None:
         """Rank 0: open the group that weights travel in; returns when all samplers have joined."""
@@ -98,7 +100,8 @@ class LearnerRank:
         """One step on the next groups of the window; rank 0 waits for them and tells the others their ids."""
         assert self._engine is not None
         assert self._buffer is not None
-        ids = self._engine.broadcast(" ".join(self._draw(step)) if self._rank == 0 else None).split()
+        drawn = msgspec.json.encode(self._draw(step)).decode() if self._rank == 0 else None
+        ids = msgspec.json.decode(self._engine.broadcast(drawn), type=list[str])
         entries = self._buffer.fetch(ids[self._rank :: self._engine.ranks])
         supervised = self._share("online", step, self._recipe.learner.sl_samples)
         started = time.perf_counter()

@@ -56,15 +56,23 @@ def load_model(path: str, precision: str = "fp32") -> PreTrainedModel:
     return model
 
 
-def check_model_path(path: str) -> None:
-    """Raises UserError at once, before anything is started, where a path was named that holds no model."""
+def check_model_path(path: str, tokens: int) -> None:
+    """Raises UserError at once, before anything is started, where a path was named that holds no model.
+
+    Likewise where prompt and program, `tokens` long together, do not fit into the model's context.
+    """
     folder = Path(path)
     if folder.exists() and not (folder / "config.json").is_file():
         raise UserError(f"model.path={path} is not a model folder: it has no config.json", _REMEDY)
     if not folder.exists() and (path.startswith((".", "/", "~")) or path.count("/") > 1):
         raise UserError(f"model.path={path}: there is no such folder", _REMEDY)
-    _load_config(path)
+    config = _load_config(path)
     load_tokenizer(path)
+    context = getattr(config, "max_position_embeddings", None)
+    if context is not None and tokens > context:
+        raise UserError(
+            f"prompt.max_tokens + sampling.max_new_tokens = {tokens} exceed the model's context of {context}", "Lower them"
+        )
     if folder.exists() and not any(file.suffix in (".safetensors", ".bin") for file in folder.iterdir()):
         raise UserError(f"model.path={path} is not a model folder: it has no weights", _REMEDY)
 

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from transformers import PreTrainedTokenizerFast
 
+from contracts.errors import UserError
 from contracts.records import Problem
 from contracts.sections import PromptConfig
 
@@ -30,7 +31,7 @@ def prompt_text(problem: Problem, question: str, config: PromptConfig) -> str:
 def build_prompt(problem: Problem, tokenizer: PreTrainedTokenizerFast, config: PromptConfig) -> Prompt:
     """Tokenise a problem's prompt; a statement too long for `config.max_tokens` loses its end.
 
-    Raises ValueError where the frame alone (template, starter code) is longer than that.
+    Raises UserError where the frame alone (template, starter code) is longer than that.
     """
     question = problem.question
     while True:
@@ -39,7 +40,10 @@ def build_prompt(problem: Problem, tokenizer: PreTrainedTokenizerFast, config: P
         if excess <= 0:
             return Prompt(token_ids, len(problem.question) - len(question))
         if not question:
-            raise ValueError(f"problem {problem.id}: its starter code alone exceeds prompt.max_tokens={config.max_tokens}")
+            raise UserError(
+                f"problem {problem.id}: template and starter code alone exceed prompt.max_tokens={config.max_tokens}",
+                "Raise it, or leave the problem out",
+            )
         spans = tokenizer(question, add_special_tokens=False, return_offsets_mapping=True).offset_mapping
         kept = max(0, len(spans) - excess)
         question = question[: spans[kept][0]] if kept < len(spans) else question[:-1]

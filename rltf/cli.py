@@ -114,8 +114,10 @@ def _end(err: BaseException) -> None:
     if isinstance(err, KeyboardInterrupt):
         click.echo("interrupted: go on with --resume", err=True)
         sys.exit(130)
-    if isinstance(err, OSError) and err.errno in (errno.ENOSPC, errno.EDQUOT):
-        err = RunError(f"the disk is full: {err.filename or os.getcwd()}", "Free some space and go on with --resume")
+    full_disk = isinstance(err, OSError) and err.errno in (errno.ENOSPC, errno.EDQUOT)
+    if full_disk or str(err).startswith("MISCONF"):  # Redis, which cannot write its file
+        where = getattr(err, "filename", None) or os.getcwd()
+        err = RunError(f"the disk is full: {where}", "Free some space and go on with --resume")
     if isinstance(err, UserError):
         click.echo(f"error: {' '.join(str(err).split())}", err=True)
         sys.exit(err.exit_code)

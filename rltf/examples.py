@@ -47,10 +47,13 @@ _decoder = msgspec.json.Decoder(Example)
 def append_examples(folder: Path, examples: Iterable[Example]) -> None:
     """Add examples to the run's file in one move: a reader sees the old file or the new one."""
     path = folder / FILE
-    lines = _complete_lines(path) + [msgspec.json.encode(example) for example in examples]
-    partial = path.with_suffix(".partial")
-    partial.write_bytes(b"".join(line + b"\n" for line in lines))
-    os.replace(partial, path)
+    _write(path, _complete_lines(path) + [msgspec.json.encode(example) for example in examples])
+
+
+def forget_examples(folder: Path, step: int) -> None:
+    """Drop the examples of later steps, which a resumed run makes again."""
+    kept = [msgspec.json.encode(example) for example in read_examples(folder) if example.step <= step]
+    _write(folder / FILE, kept)
 
 
 def read_examples(folder: Path) -> list[Example]:
@@ -59,6 +62,12 @@ def read_examples(folder: Path) -> list[Example]:
     A last line without its end is left out. Raises msgspec.DecodeError for anything else that is not an `Example`.
     """
     return [_decoder.decode(line) for line in _complete_lines(folder / FILE)]
+
+
+def _write(path: Path, lines: list[bytes]) -> None:
+    partial = path.with_suffix(".partial")
+    partial.write_bytes(b"".join(line + b"\n" for line in lines))
+    os.replace(partial, path)
 
 
 def _complete_lines(path: Path) -> list[bytes]:

@@ -2,9 +2,12 @@
 
 Between the start of a group's sampling and its training, every other sample that is trained on was, at some time in
 between, in the FIFO (at most C when sampling starts, and at most C while the group waits: what is left of the window
-and the window after it) or in flight (at most F before it and F after it). So at most 2 (C + F) / B optimizer steps pass, and its
-weights were at most S − 1 steps old when its sampling started. With uses without limit, or a window that is replaced before it
-is used up, nothing but max_lag bounds the lag.
+and the window after it) or in flight (at most F before it and F after it). So at most 2 (C + F) / B optimizer steps
+pass, and its weights were at most S − 1 steps old when its sampling started.
+
+Groups are taken to be whole: those that lost programs to SANDBOX_ERRORs count as fewer samples, so that the FIFO may hold
+more of them. With uses without limit, groups that shrink, or a window that is replaced before it is used up, nothing but
+max_lag bounds the lag; max_lag holds in any case.
 """
 
 from __future__ import annotations
@@ -17,16 +20,17 @@ def lag_bound(recipe: Recipe) -> Lag:
     """The bound in optimizer steps and the formula with its values."""
     buffer, n = recipe.buffer, recipe.sampling.samples_per_problem
     sync = recipe.weights.sync_every - 1
-    if recipe.deterministic:  # a batch of P problems is sampled when fewer than the G groups of a step wait
+    if recipe.deterministic:
         problems, groups = recipe.sampling.problems_per_batch, recipe.groups_per_step
-        bound = sync + (problems + groups - 2) // groups
         formula = f"S - 1 + (P + G - 2) / G with S = sync_every = {sync + 1}, P = {problems}, G = {groups}: one batch at a time"
-        return Lag(bound=min(bound, buffer.max_lag), formula=formula)
+        return Lag(bound=recipe.deterministic_lag, formula=formula)
     batch = recipe.groups_per_step * n
-    in_flight = recipe.actors.in_flight * recipe.sampling.problems_per_batch * n
+    in_flight = recipe.in_flight * recipe.sampling.problems_per_batch * n
     limit = f"max_lag = {buffer.max_lag}"
     if buffer.max_uses != 1 or buffer.on_exhausted == "reshuffle":
         return Lag(bound=buffer.max_lag, formula=f"{limit}: groups are used more than once")
+    if recipe.sampling.truncated == "drop":
+        return Lag(bound=buffer.max_lag, formula=f"{limit}: groups shrink where truncated programs are dropped")
     if buffer.refresh_every * batch < buffer.capacity:
         return Lag(bound=buffer.max_lag, formula=f"{limit}: windows are replaced before they are used up")
     bound = sync + 2 * (buffer.capacity + in_flight) // batch

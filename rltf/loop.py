@@ -18,6 +18,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+import msgspec
 import ray
 
 from buffer.base import OnlineBuffer
@@ -32,6 +33,7 @@ from rltf.runs import State, Totals, add
 Handler = Callable[[Any], None]
 Values = dict[str, float | dict[str, float]]
 FEW_PROGRAMS = 200
+MOST_FRUITLESS_BATCHES = 50
 
 
 class OnlineLoop:
@@ -55,13 +57,16 @@ class OnlineLoop:
         self._on_checkpoint = on_checkpoint
         self.step = state.step
         self.totals: Totals = state.totals
+        self._before = state
         self._position = state.position
-        self._again = [batch for batch in state.pending if not self._in_buffer(batch)]
+        self._again = list(state.pending)
         self._in_flight: list[int] = []
         self._idle = list(cluster.samplers)
         self._load = dict.fromkeys(cluster.executors, 0)
         self._handlers: dict[Any, Handler] = {}
         self._stepping = False
+        self._fruitless = 0
+        self._version = state.step
         self._receiving: set[Any] = set()
         self._checksums: list[Any] = []
         self._example: bytes | None = None
@@ -87,7 +92,7 @@ class OnlineLoop:
             self._handlers.pop(ref)(ref)
 
     def _drop_waiting(self) -> None:
-        self._buffer.evict([waiting.id for waiting in self._buffer.waiting()], "unused")
+        self._buffer.evict([waiting.id for waiting in self._buffer.waiting()], "left_over")
 
     # problems → sampler → executor → buffer
 
@@ -96,7 +101,7 @@ class OnlineLoop:
         if self._receiving:  # the next batch is sampled with the newest weights: this bounds the lag
             return False
         oldest = min(self._in_flight, default=self._next())
-        if self._next() - oldest >= recipe.actors.in_flight:
+        if self._next() - oldest >= recipe.in_flight:
             return False
         if recipe.deterministic:
             return not self._stepping and not self._enough_waits()
@@ -143,11 +148,20 @@ class OnlineLoop:
         totals.judged += report.judged
         totals.sandbox_errors += report.sandbox_errors
         self._example = self._example or report.example
-        limit = self._recipe.executors.max_sandbox_error_rate
+        self._stop_where_hopeless(report)
+
+    def _stop_where_hopeless(self, report: LabelReport) -> None:
+        totals, limit = self.totals, self._recipe.executors.max_sandbox_error_rate
         if totals.judged >= FEW_PROGRAMS and totals.sandbox_errors > limit * totals.judged:
             raise RunError(
                 f"{totals.sandbox_errors} of {totals.judged} programs ended in a SANDBOX_ERROR: the executors are at fault",
                 "See `rltf doctor`; executors.max_sandbox_error_rate says how many are borne",
+            )
+        self._fruitless = 0 if report.outcomes else self._fruitless + 1
+        if self._fruitless == MOST_FRUITLESS_BATCHES:
+            raise RunError(
+                f"{self._fruitless} sampled batches in a row held nothing to train on; dropped so far: {totals.dropped}",
+                "Set sampling.truncated=label, or raise sampling.max_new_tokens",
             )
 
     # buffer → learner → weights
@@ -177,7 +191,7 @@ class OnlineLoop:
             self._publish()
         every = self._recipe.checkpoint.every
         if last or (every and self.step % every == 0):
-            self._on_checkpoint(self._state())
+            self._on_checkpoint(self.state())
         elif not every:
             self._buffer.commit(self.step)
         if not last and self._may_step():
@@ -188,6 +202,7 @@ class OnlineLoop:
         while self._receiving:  # the one before is still under way: let it end first
             self._handle_one(list(self._receiving))
         refs = self._cluster.publish(self.step)
+        self._version = self.step
         self._receiving = set(refs)
         self._checksums = []
         self._handlers |= dict.fromkeys(refs, self._received)
@@ -202,12 +217,16 @@ class OnlineLoop:
         if len(set(self._checksums)) > 1:
             raise RuntimeError(f"weights arrived damaged: checksums {self._checksums}")
 
-    def _in_buffer(self, batch: int) -> bool:
-        return all(self._buffer.seen([f"{batch:06d}-{key}" for key in self._order.batch_at(batch)]))
-
-    def _state(self) -> State:
-        pending = sorted([*self._in_flight, *self._again])
-        return State(step=self.step, position=self._position, pending=pending, totals=self.totals)
+    def state(self) -> State:
+        """From which the loop could go on, if a checkpoint were written now."""
+        return msgspec.structs.replace(
+            self._before,
+            step=self.step,
+            position=self._position,
+            pending=sorted([*self._in_flight, *self._again]),
+            sequence=self._buffer.counts().sequence,
+            totals=self.totals,
+        )
 
     def _count_phase(self, phase: str, seconds: float) -> None:
         self.totals.phases[phase] = self.totals.phases.get(phase, 0.0) + seconds
@@ -230,7 +249,7 @@ class OnlineLoop:
         totals = self.totals
         metrics |= {
             m.STEP.name: self.step,
-            m.POLICY_VERSION.name: self.step - self.step % self._recipe.weights.sync_every,
+            m.POLICY_VERSION.name: self._version,
             m.SAMPLES.name: dict(totals.outcomes),
             m.ERRORS.name: dict(totals.errors),
             m.TRAINED.name: totals.trained,

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -33,15 +33,18 @@ _METRICS = {metric.name: metric for metric in ALL}
 class Monitor:
     """Writes a run's metrics; also a context manager.
 
-    With `resume_step`, rows of stage "online" after that step are dropped first: they will be recorded again.
+    In a resumed run, what will be recorded again is dropped first: rows of stage "online" after `resume_step`, and all rows
+    of `unfinished` stages.
     Raises UserError, before anything is written, where the Prometheus endpoint cannot listen.
     """
 
-    def __init__(self, folder: Path, config: MonitorConfig, *, resume_step: int | None = None) -> None:
+    def __init__(
+        self, folder: Path, config: MonitorConfig, *, resume_step: int | None = None, unfinished: Collection[str] = ()
+    ) -> None:
         self._board = _Board()
         self._stop_serving = _serve(self._board, config) if config.prometheus_port else None
         folder.mkdir(parents=True, exist_ok=True)
-        _mend(folder / FILE, resume_step)
+        _mend(folder / FILE, resume_step, unfinished)
         self._file = (folder / FILE).open("ab")
 
     def record(self, stage: str, values: Values) -> None:
@@ -77,20 +80,19 @@ def _complete_lines(path: Path) -> list[bytes]:
     return path.read_bytes().split(b"\n")[:-1]
 
 
-def _mend(path: Path, resume_step: int | None) -> None:
-    """Drop a torn last line, and online rows after `resume_step`, in one move."""
+def _mend(path: Path, resume_step: int | None, unfinished: Collection[str]) -> None:
+    """Drop a torn last line, and what will be recorded again, in one move."""
     if not path.exists():
         return
-    lines = _complete_lines(path)
-    if resume_step is not None:
-        lines = [line for line in lines if not _is_after(msgspec.json.decode(line), resume_step)]
+
+    def again(row: dict[str, Any]) -> bool:
+        after = row["stage"] == "online" and resume_step is not None and row.get(STEP.name, 0) > resume_step
+        return after or row["stage"] in unfinished
+
+    lines = [line for line in _complete_lines(path) if not again(msgspec.json.decode(line))]
     partial = path.with_suffix(".partial")
     partial.write_bytes(b"".join(line + b"\n" for line in lines))
     os.replace(partial, path)
-
-
-def _is_after(row: dict[str, Any], step: int) -> bool:
-    return row["stage"] == "online" and row.get(STEP.name, 0) > step
 
 
 class _Board(Collector):

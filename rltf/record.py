@@ -16,7 +16,7 @@ from problems.sets import ProblemSet
 from rltf.examples import Example
 from rltf.lag import lag_bound
 from rltf.monitor import read_metrics
-from rltf.runs import RunFolder, State
+from rltf.runs import RunFolder, State, Totals
 
 LIBRARIES = ("torch", "transformers", "deepspeed", "ray", "redis", "msgspec", "pydantic")
 TITLES = {"start": "start", "control": "control", "final": "RLTF"}
@@ -37,7 +37,7 @@ class Record:
         else:
             versions = {name: version(name) for name in LIBRARIES}
             self._summary = Summary(name=recipe.name, seed=recipe.seed, versions=versions, lag=lag_bound(recipe))
-        self.progressed(state)
+        self.progressed(state.step, state.totals)
 
     def problems(self, problems: ProblemSet) -> None:
         """The problem set is there."""
@@ -50,11 +50,11 @@ class Record:
         self._summary.model = description
         self._write()
 
-    def progressed(self, state: State) -> None:
-        """The online stage has come to a checkpoint."""
-        totals, summary = state.totals, self._summary
+    def progressed(self, step: int, totals: Totals) -> None:
+        """The online stage has come to a checkpoint, or to its end."""
+        summary = self._summary
         bound = lag_bound(self._recipe)
-        summary.steps = state.step
+        summary.steps = step
         summary.outcomes, summary.errors = dict(totals.outcomes), dict(totals.errors)
         summary.samples_labelled = sum(totals.outcomes.values())
         summary.samples_trained = totals.trained

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 import shutil
 import tempfile
 from collections import Counter
@@ -47,6 +48,8 @@ class Totals(msgspec.Struct, kw_only=True):
 class State(msgspec.Struct, kw_only=True):
     """state.json: how far a run has come."""
 
+    run: str
+    """What the run's keys in Redis are named by: its name and a word of its own, so that no two runs meet."""
     done: list[str] = []
     """Stages that are finished."""
     step: int = 0
@@ -55,6 +58,8 @@ class State(msgspec.Struct, kw_only=True):
     """Next batch of the problem order at that checkpoint."""
     pending: list[int] = []
     """Batches that were in flight then."""
+    sequence: int = 0
+    """Number of the buffer's newest group then."""
     totals: Totals = msgspec.field(default_factory=Totals)
 
 
@@ -70,19 +75,20 @@ class RunFolder:
     def begin(self, recipe: Recipe, *, resume: bool) -> State:
         """Make the folder anew, or go on in it; returns how far it has come. Raises UserError as `check` does.
 
-        A run that was there before is kept, once, as NAME.previous: a forgotten --resume costs nobody their run.
+        A run that was there before is kept, once, as NAME~previous: a forgotten --resume costs nobody their run.
         """
         self.check(recipe, resume=resume)
         if resume:
             return self.state()
         if self.path.exists():
-            previous = self.path.with_name(f"{self.path.name}.previous")
+            previous = self.path.with_name(f"{self.path.name}~previous")  # no recipe can have this name
             shutil.rmtree(previous, ignore_errors=True)
             os.replace(self.path, previous)
         self.path.mkdir(parents=True)
         write_recipe(recipe, self.path / "config.yaml")
-        self.save(State())
-        return State()
+        state = State(run=f"{recipe.name}-{secrets.token_hex(4)}")
+        self.save(state)
+        return state
 
     def check(self, recipe: Recipe, *, resume: bool) -> None:
         """See whether `begin` may go ahead; changes nothing.

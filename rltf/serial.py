@@ -11,12 +11,13 @@ from collections.abc import Iterator, Sequence
 import torch
 
 from actors.sampler import Sampler
+from buffer.base import Append
 from buffer.memory import MemoryBuffer
 from buffer.window import Window
 from contracts.config import Recipe
 from contracts.records import Problem
 from executors.judge import Executor
-from executors.labels import label_group
+from executors.labels import label_batch
 from learner.corpus import Corpus
 from learner.engine import TorchEngine
 from learner.step_metrics import StepMetrics
@@ -33,9 +34,10 @@ def serial_loop(recipe: Recipe, problems: Sequence[Problem], model_path: str) ->
     trainer = Trainer(TorchEngine(learned.train(), recipe.learner.optimizer, recipe.steps), recipe, tokenizer.pad_token_id)
     corpus = Corpus(problems, tokenizer, recipe)
     by_id = {problem.id: problem for problem in problems}
-    order = ProblemOrder(list(by_id), recipe.seed, recipe.sampling.problems_per_batch)
+    order = ProblemOrder(list(by_id), recipe.seed, min(recipe.sampling.problems_per_batch, len(by_id)))
     buffer = MemoryBuffer(recipe.buffer)
-    window = Window(buffer, recipe.buffer, recipe.groups_per_step, recipe.seed)
+    n = recipe.sampling.samples_per_problem
+    window = Window(buffer, recipe.buffer, recipe.groups_per_step, n, recipe.seed, recipe.steps)
     version = batch = 0
     torch.manual_seed(recipe.seed)
     with Executor(recipe.executors, recipe.rewards) as executor:
@@ -43,8 +45,9 @@ def serial_loop(recipe: Recipe, problems: Sequence[Problem], model_path: str) ->
             while (ids := window.draw(step)) is None:
                 chosen = [by_id[key] for key in order.batch_at(batch)]
                 seed = f"{recipe.seed}/online/{batch}"
-                for group in sampler.sample(chosen, batch=batch, version=version, seed=seed, greedy=recipe.needs_greedy):
-                    buffer.append(label_group(executor, group, by_id[group.problem_id], recipe.rewards)[0])
+                groups = sampler.sample(chosen, batch=batch, version=version, seed=seed, greedy=recipe.needs_greedy)
+                for entry in label_batch(executor, groups, by_id, recipe).entries:
+                    assert buffer.append(entry) is Append.ADDED, "nobody else would make room"
                 batch += 1
             supervised = corpus.draw(recipe.learner.sl_samples, recipe.seed, "online", step)
             yield trainer.step(buffer.fetch(ids), supervised, step)

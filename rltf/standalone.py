@@ -19,7 +19,7 @@ from rltf.record import results_table
 
 def evaluate_model(recipe: Recipe, model: str, console: Console) -> None:
     """Sample and judge on actors as a run does, and print the table."""
-    check_model_path(model)
+    check_model_path(model, recipe.context)
     with tempfile.TemporaryDirectory() as scratch, Progress(console) as progress:
         progress.stage("problems")
         problems = load_problem_set(recipe.problems, Path(scratch), recipe.seed)

@@ -26,9 +26,9 @@ from models.prompts import prompt_text
 from models.tiny import build_model, train_tokenizer
 from problems.order import ProblemOrder
 from problems.sets import load_problem_set
-from rltf.cluster import Cluster, connected
+from rltf.cluster import Cluster, address_of, connected
 from rltf.evaluate import evaluate, programs_in_all
-from rltf.examples import append_examples
+from rltf.examples import append_examples, forget_examples
 from rltf.lag import lag_bound
 from rltf.loop import OnlineLoop, Values
 from rltf.monitor import Monitor
@@ -55,12 +55,13 @@ class Run:
         """Run all stages. The run folder has a summary and a report however it ends; Ctrl-C ends everything that was started."""
         recipe = self._recipe
         if recipe.model.path:
-            check_model_path(recipe.model.path)
+            check_model_path(recipe.model.path, recipe.context)
         if recipe.buffer.url:
             RedisBuffer(recipe.buffer.url, recipe.name, recipe.buffer).close()
         self._state = self._folder.begin(recipe, resume=self._resume)
-        resume_step = self._state.step if self._resume else None
-        with Monitor(self._folder.path, recipe.monitor, resume_step=resume_step) as self._monitor:
+        unfinished = {"warm start", "control"} - set(self._state.done)
+        forget_examples(self._folder.path, self._state.step)
+        with Monitor(self._folder.path, recipe.monitor, resume_step=self._state.step, unfinished=unfinished) as self._monitor:
             self._record = Record(recipe, self._folder, self._state, resume=self._resume)
             try:
                 self._stages()
@@ -79,13 +80,13 @@ class Run:
                 self._problems = load_problem_set(recipe.problems, self._folder.path, recipe.seed)
             self._record.problems(self._problems)
             base = self._base_model()
-            url = recipe.buffer.url or stack.enter_context(EmbeddedRedis(self._folder.redis)).url
-            self._buffer = RedisBuffer(url, recipe.name, recipe.buffer)
+            url = recipe.buffer.url or stack.enter_context(self._embedded_redis()).url
+            self._buffer = RedisBuffer(url, self._state.run, recipe.buffer)
             stack.callback(self._buffer.close)
             stack.enter_context(connected(recipe))
             with self._timed("actors"):
                 self._cluster = Cluster(recipe, base, self._problems.train, self._problems.heldout)
-                self._cluster.open_buffer(url)
+                self._cluster.open_buffer(url, self._state.run)
             self._cluster.start_learner(base, recipe.learner.optimizer, 1)
             self._record.model(self._cluster.on_ranks("describe")[0])
             start = self._warm_start(base)
@@ -97,6 +98,11 @@ class Run:
             self._online(start)
             self._progress.table(*self._record.table())
 
+    def _embedded_redis(self) -> EmbeddedRedis:
+        """On this node alone, unless a cluster's other nodes must reach it."""
+        host = ray.util.get_node_ip_address() if address_of(self._recipe) else "127.0.0.1"
+        return EmbeddedRedis(self._folder.redis, host)
+
     def _base_model(self) -> str:
         """The model to begin with: the recipe's, or a tiny one made on the spot."""
         recipe = self._recipe
@@ -107,8 +113,7 @@ class Run:
             self._progress.stage("tiny model")
             train = self._problems.train[:TOKENIZER_TEXTS]
             texts = (prompt_text(p, p.question, recipe.prompt) + text for p in train for text in p.corpus)
-            length = recipe.prompt.max_tokens + recipe.sampling.max_new_tokens
-            tokenizer = train_tokenizer(texts, recipe.model.vocab_size, length)
+            tokenizer = train_tokenizer(texts, recipe.model.vocab_size, recipe.context)
             torch.manual_seed(recipe.seed)
             with written_whole(folder) as partial:
                 build_model(recipe.model, tokenizer).save_pretrained(partial)
@@ -142,20 +147,22 @@ class Run:
             self._cluster.start_learner(start, recipe.learner.optimizer, recipe.steps)
             if self._state.step:
                 self._cluster.on_ranks("load", step_folder(self._folder.checkpoints, self._state.step))
-                self._buffer.rewind(self._state.step)
+                self._buffer.rewind(self._state.step, self._state.sequence)
             else:
                 self._buffer.clear()
             ray.get(self._cluster.publish(self._state.step))
             ids = [problem.id for problem in self._problems.train]
-            order = ProblemOrder(ids, recipe.seed, recipe.sampling.problems_per_batch)
+            order = ProblemOrder(ids, recipe.seed, min(recipe.sampling.problems_per_batch, len(ids)))
             self._progress.note(f"lag is at most {lag_bound(recipe).bound} steps: {lag_bound(recipe).formula}")
+            loop = OnlineLoop(self._cluster, self._buffer, order, self._state, self._on_step, self._on_checkpoint)
             with self._timed("online RLTF", recipe.steps):
-                loop = OnlineLoop(self._cluster, self._buffer, order, self._state, self._on_step, self._on_checkpoint)
-                loop.run()
+                try:
+                    loop.run()
+                finally:
+                    self._record.progressed(loop.step, loop.totals)
             self._export(folder)
             self._buffer.clear()
             self._finish_stage("online")
-            self._record.progressed(self._state)
         self._evaluate("final", str(folder))
 
     def _supervised(self, stage: str, model: str, optimizer: OptimizerConfig, steps: int, batch: int) -> None:
@@ -201,10 +208,9 @@ class Run:
         with written_whole(folder) as partial:
             self._cluster.on_ranks("save", partial)
             self._cluster.on_ranks("export", partial / "model")
-        state.done = self._state.done
         self._state = state
         self._folder.save(state)
-        self._record.progressed(state)
+        self._record.progressed(state.step, state.totals)
         self._buffer.commit(state.step)
         remove_old(self._folder.checkpoints, self._recipe.checkpoint.keep)
 
@@ -220,5 +226,7 @@ class Run:
     def _timed(self, stage: str, total: int | None = None) -> Iterator[None]:
         self._progress.stage(stage, total)
         started = time.perf_counter()
-        yield
-        self._record.took(stage, time.perf_counter() - started)
+        try:
+            yield
+        finally:
+            self._record.took(stage, time.perf_counter() - started)

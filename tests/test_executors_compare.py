@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from executors.compare import same_output, same_value
+from executors import compare, plain
+from executors.compare import same_output
 
 WORDS = st.text(st.characters(codec="utf-8", exclude_categories=("Z", "C")), min_size=1, max_size=5)
 LINES = st.lists(st.lists(WORDS, min_size=1, max_size=4), min_size=1, max_size=5)
@@ -18,6 +19,11 @@ PLAIN = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.integers() | st.text(max_size=3), inner, max_size=3),
     max_leaves=8,
 )
+
+
+def same_value(value: Any, expected: Any, mode: compare.Mode) -> bool:
+    """As the judge has it: the value comes encoded."""
+    return compare.same_value(plain.decode_answer(plain.encode(value), plain.MAX_NODES), expected, mode)
 
 
 @given(LINES)
@@ -172,3 +178,50 @@ def test_apps_values() -> None:
     assert not same_value(8, [7, 8, 9], "apps")
     assert not same_value([(1, 2)], [[1, 2]], "apps")
     assert not same_value(1, [], "apps")
+
+
+KEYS = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-3, 3)
+    | st.integers()
+    | st.sampled_from([0.0, -0.0, 1.0, 0.5, 2.0**80])
+    | st.text(max_size=2),
+    lambda inner: st.lists(inner, max_size=2).map(tuple) | st.frozensets(inner, max_size=2),
+    max_leaves=4,
+)
+
+
+@given(st.frozensets(KEYS, max_size=3), st.frozensets(KEYS, max_size=3))
+def test_sets_and_dicts_are_equal_where_pythons_are(keys: frozenset[Any], others: frozenset[Any]) -> None:
+    same = keys == others
+    assert same_value(keys, others, "apps") is same
+    assert same_value(dict.fromkeys(keys, 1), dict.fromkeys(others, 1), "apps") is same
+    assert same or not same_value(keys, others, "strict")
+    assert same_value(keys, set(keys), "strict")
+
+
+def test_values_of_dicts_are_compared_by_the_modes_own_rule() -> None:
+    assert same_value({1: {"a": (0.3,)}}, {1.0: {"a": [0.1 + 0.2]}}, "strict")
+    assert not same_value({1: {"a": (0.3,)}}, {1: {"a": [0.3]}}, "apps")
+    assert not same_value({1: 2}, {1: 3}, "apps")
+    assert same_value([{1: {2}}], [{True: {2.0}}], "apps")
+
+
+@pytest.mark.parametrize("payload", [b'{"set":[1,1]}', b'{"dict":[[1,2],[1,2]]}'])
+def test_repeated_items_are_no_set(payload: bytes) -> None:
+    for expected in ({1}, {1, 2}, {1: 2}, {1: 2, 2: 2}):
+        assert not compare.same_value(plain.decode_answer(payload, 9), expected, "strict")
+
+
+def test_impossible_keys_are_refused() -> None:
+    for payload in (b'{"set":[[1]]}', b'{"set":[{"set":[]}]}', b'{"set":[{"dict":[]}]}'):
+        with pytest.raises(plain.NotPlain):
+            compare.same_value(plain.decode_answer(payload, 9), {1}, "strict")
+
+
+def test_apps_compares_lines_as_sets_of_rounded_numbers() -> None:
+    assert same_output("2.00012 1e0\n-0.0001\n", "1 2\n0.0", "apps")
+    assert not same_output("2.0012 1\n", "1 2", "apps")
+    assert not same_output("nan 2.0", "NaN 2", "apps")
+    assert same_output("inf 1.0", "1 Infinity", "apps")

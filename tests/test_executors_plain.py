@@ -96,3 +96,35 @@ def test_any_bytes_are_decoded_or_refused(payload: bytes) -> None:
     except plain.NotPlain:
         return
     assert plain.encode(plain.decode(plain.encode(value))) == plain.encode(value)
+
+
+def hashed(value: Any) -> Any:
+    """An answer with its sets and dicts made real."""
+    if isinstance(value, plain.Unhashed):
+        return value.kind(hashed(value.items))
+    return type(value)(map(hashed, value)) if isinstance(value, list | tuple) else value
+
+
+@given(PLAIN)
+def test_answers_are_the_same_without_hashing(value: Any) -> None:
+    answer = plain.decode_answer(plain.encode(value), plain.size(value))
+    assert types(hashed(answer)) == types(value)
+
+
+@pytest.mark.parametrize("value", [[0], (0, 1), {1, 2}, frozenset({1}), {1: 2}, [[], []], {(1, 2): [3]}])
+def test_answers_larger_than_allowed_are_refused(value: Any) -> None:
+    payload = plain.encode(value)
+    plain.decode_answer(payload, plain.size(value))
+    with pytest.raises(plain.NotPlain):
+        plain.decode_answer(payload, plain.size(value) - 1)
+
+
+def test_decoding_has_a_limit_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(plain, "MAX_NODES", 3)
+    assert plain.decode(b"[1, 2, 3]") == [1, 2, 3]
+    with pytest.raises(plain.NotPlain):
+        plain.decode(b"[1, 2, [3]]")
+
+
+def test_size_counts_what_containers_hold() -> None:
+    assert [plain.size(value) for value in (5, "ab", [], [1, [2]], {(1, 2): {3}}, {4: None})] == [0, 0, 0, 3, 4, 1]

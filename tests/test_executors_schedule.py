@@ -71,3 +71,23 @@ def test_children_are_closed_when_one_fails_to_run() -> None:
     with pytest.raises(KeyError):
         run_all(1, broken.start)
     assert broken.open == 0
+
+
+@pytest.mark.parametrize("place", ["start", "close"])
+def test_each_child_is_closed_once_where_changing_it_fails(place: str) -> None:
+    class Broken(Children):
+        def start(self) -> Children:
+            if place == "start" and self.log:
+                raise KeyError(place)
+            return super().start()
+
+        def close(self) -> None:
+            super().close()
+            if place == "close":
+                raise KeyError(place)
+
+    broken = Broken([CRASH, PASS])
+    with pytest.raises(KeyError):
+        run_all(2, broken.start)
+    assert broken.open == 0
+    assert broken.log == [[0]]

@@ -74,7 +74,7 @@ def run_rank(rank: int, ranks: int, port: int, folder: Path) -> None:
     from learner.deepspeed_engine import DeepSpeedEngine, join_ranks
 
     torch.set_num_threads(1)
-    join_ranks(rank, ranks, "127.0.0.1", port)
+    join_ranks(rank, ranks, ("127.0.0.1", port))
 
     def begin(stage: int, seed: int = 0) -> DeepSpeedEngine:
         return DeepSpeedEngine(tiny_model(seed=seed).train(), DeepSpeedConfig(zero_stage=stage), OPTIMIZER, STEPS)

@@ -73,7 +73,7 @@ def test_short_statements_lose_nothing() -> None:
 
 
 def test_frames_that_do_not_fit_are_an_error() -> None:
-    with pytest.raises(ValueError, match="starter code alone"):
+    with pytest.raises(UserError, match="starter code alone"):
         build_prompt(problem(starter_code="x = 1\n" * 100), tiny_tokenizer(), PromptConfig(max_tokens=40))
 
 
@@ -110,9 +110,14 @@ def test_saved_models_load_again_without_dropout(family: str, tmp_path: Path) ->
 
 def test_a_folder_without_a_model_is_an_error_with_a_remedy(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"no config\.json"):
-        check_model_path(str(tmp_path))
+        check_model_path(str(tmp_path), 100)
     with pytest.raises(UserError, match="no such folder"):
-        check_model_path(str(tmp_path / "nowhere"))
+        check_model_path(str(tmp_path / "nowhere"), 100)
+    tiny_model().save_pretrained(tmp_path)
+    tiny_tokenizer().save_pretrained(tmp_path)
+    check_model_path(str(tmp_path), 256)
+    with pytest.raises(UserError, match="context of 256"):
+        check_model_path(str(tmp_path), 257)
     (tmp_path / "config.json").write_text("{}")
     with pytest.raises(UserError, match="cannot be loaded"):
         load_model(str(tmp_path))

@@ -51,7 +51,7 @@ def begun(output: Path, *overrides: str) -> Recipe:
     recipe = load_recipe(ROOT / RECIPE, (f"output={output}", *overrides))
     folder = RunFolder(recipe.folder)
     folder.begin(recipe, resume=False)
-    folder.save(State(done=["warm start"], step=50, position=3))
+    folder.save(State(run="r", done=["warm start"], step=50, position=3))
     folder.checkpoints.mkdir()
     (folder.checkpoints / "precious").write_text("weights")
     return recipe
@@ -209,24 +209,24 @@ def test_a_model_folder_with_a_broken_config_is_refused(tmp_path: Path, command:
 def test_broken_model_configs_are_all_refused(tmp_path: Path, config: str) -> None:
     folder = model_folder(tmp_path, config)
     with pytest.raises(UserError, match=re.escape(str(folder))) as caught:
-        check_model_path(str(folder))
+        check_model_path(str(folder), 100)
     assert "\n" not in str(caught.value)
 
 
 def test_a_model_folder_that_is_none_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"^model\.path=.*model is not a model folder: it has no config\.json\. Name "):
-        check_model_path(str(model_folder(tmp_path, None)))
+        check_model_path(str(model_folder(tmp_path, None)), 100)
     with pytest.raises(UserError, match=r"^model\.path=.*nowhere: there is no such folder\. Name "):
-        check_model_path(str(tmp_path / "nowhere"))
+        check_model_path(str(tmp_path / "nowhere"), 100)
 
 
 def test_a_model_folder_without_weights_is_refused(tmp_path: Path) -> None:
     tiny_tokenizer().save_pretrained(tmp_path)
     tiny_model().config.save_pretrained(tmp_path)
     with pytest.raises(UserError, match=r"^model\.path=.* is not a model folder: it has no weights\. Name "):
-        check_model_path(str(tmp_path))
+        check_model_path(str(tmp_path), 100)
     tiny_model().save_pretrained(tmp_path)
-    check_model_path(str(tmp_path))
+    check_model_path(str(tmp_path), 100)
 
 
 # Resuming
@@ -289,7 +289,9 @@ def test_a_read_only_output_folder_is_refused(tmp_path: Path) -> None:
 
 def test_beginning_anew_replaces_a_run_and_keeps_nothing_of_it(tmp_path: Path) -> None:
     recipe = begun(tmp_path)
-    assert RunFolder(recipe.folder).begin(recipe, resume=False) == State()
+    state = RunFolder(recipe.folder).begin(recipe, resume=False)
+    assert state == State(run=state.run)
+    assert state.run.startswith(f"{recipe.name}-")
     assert sorted(path.name for path in recipe.folder.iterdir()) == ["config.yaml", "state.json"]
     assert load_recipe(recipe.folder / "config.yaml") == recipe
 
@@ -306,7 +308,7 @@ def test_a_run_folder_barely_begun_can_be_begun_again(tmp_path: Path, left: tupl
 def test_state_survives_saving(tmp_path: Path) -> None:
     recipe = begun(tmp_path)
     folder = RunFolder(recipe.folder)
-    state = State(done=["warm start", "control"], step=7, position=9, pending=[8, 7])
+    state = State(run="r", done=["warm start", "control"], step=7, position=9, pending=[8, 7])
     state.totals.outcomes["pass"] = 3
     folder.save(state)
     assert folder.state() == state

@@ -14,6 +14,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from contracts.config import Recipe
+from contracts.errors import UserError
 from contracts.recipe import load_recipe, parse_recipe
 from contracts.records import Outcome, Verdict
 from rltf.evaluate import summarise
@@ -153,13 +154,44 @@ def test_only_max_lag_bounds_what_is_used_again_or_passed_over(buffer: dict[str,
     assert said in lag.formula
 
 
+def test_only_max_lag_bounds_the_lag_where_groups_shrink() -> None:
+    assert lag_bound(recipe(sampling={"truncated": "drop"})).bound == 1000
+
+
+@pytest.mark.parametrize(
+    ("sections", "named"),
+    [
+        ({"weights": {"sync_every": 50}, "buffer": {"max_lag": 16}}, "sync_every=50"),
+        ({"actors": {"count": 3, "in_flight": 2}}, "in_flight=2"),
+        ({"control": True, "learner": {"sl_samples": 0}}, "sl_samples"),
+        ({"prompt": {"template": "{q}"}}, "template"),
+        ({"deterministic": True, "actors": {"in_flight": 1}, "buffer": {"max_uses": 2}}, "max_uses=1"),
+        ({"deterministic": True, "actors": {"in_flight": 1}, "buffer": {"on_exhausted": "wait"}}, "on_exhausted=refresh"),
+        (
+            {
+                "deterministic": True,
+                "actors": {"in_flight": 1},
+                "sampling": {"problems_per_batch": 64},
+                "buffer": {"max_lag": 1, "capacity": 1000},
+            },
+            "max_lag of 2",
+        ),
+        ({"deterministic": True, "actors": {"in_flight": 1}, "weights": {"sync_every": 4}}, "multiple of weights.sync_every"),
+        ({"deterministic": True, "actors": {"in_flight": 1}, "buffer": {"capacity": 128}}, "capacity of 256"),
+    ],
+)
+def test_settings_that_could_never_end_a_run_are_refused(sections: dict[str, Any], named: str) -> None:
+    with pytest.raises(UserError, match=named):
+        recipe(**sections)
+
+
 def test_a_window_that_lasts_exactly_until_the_refresh_is_used_up() -> None:
     assert lag_bound(recipe(buffer={"refresh_every": 2})).bound == 8
 
 
 @pytest.mark.parametrize(
     ("sync_every", "problems", "max_lag", "bound"),
-    [(1, 1, 1000, 0), (10, 1, 1000, 9), (1, 32, 1000, 1), (10, 32, 1000, 10), (1, 64, 1000, 2), (10, 32, 4, 4)],
+    [(1, 1, 1000, 0), (10, 1, 1000, 9), (1, 32, 1000, 1), (10, 32, 1000, 10), (1, 64, 1000, 2), (10, 32, 10, 10)],
 )
 def test_in_deterministic_mode_few_groups_wait(sync_every: int, problems: int, max_lag: int, bound: int) -> None:
     """A step takes 32 groups; a batch is sampled where fewer wait."""
@@ -169,6 +201,7 @@ def test_in_deterministic_mode_few_groups_wait(sync_every: int, problems: int, m
         actors={"in_flight": 1},
         weights={"sync_every": sync_every},
         buffer={"capacity": 384, "max_lag": max_lag},
+        checkpoint={"every": 20 * sync_every},
     )
     assert lag_bound(one_at_a_time).bound == bound
 
@@ -195,6 +228,7 @@ def test_the_bound_never_falls_with_what_can_wait(
         return found
 
     assume(capacity + step <= 50 * 128)
+    assume(sync_every + step - 1 <= max_lag)
     here = bound()
     assert sync_every - 1 <= here <= max_lag or here == max_lag
     for key in ("capacity", "in_flight", "sync_every"):

@@ -1,7 +1,7 @@
 """Broadcast over a process group of its own: learner rank 0 and all samplers. gloo for CPUs, NCCL for GPUs of their own.
 
-The group is built directly over its own store, beside whatever group DeepSpeed uses. On a sampler's death a new group
-is built under a new epoch, which names the store's keys. NCCL cannot join two ranks on one GPU: see ipc.py for that.
+The group is built directly over its own store, beside whatever group DeepSpeed uses. It ends with any of its members: a
+sampler's death ends the run. NCCL cannot join two ranks on one GPU: see ipc.py for that.
 """
 
 from __future__ import annotations
@@ -23,19 +23,18 @@ TIMEOUT = timedelta(minutes=10)
 class _Group:
     """One member of the group: rank 0 sends, ranks 1 … n receive."""
 
-    def __init__(self, backend: str, address: tuple[str, int], rank: int, size: int, epoch: int = 0) -> None:
+    def __init__(self, backend: str, address: tuple[str, int], rank: int, size: int) -> None:
         """Join. gloo returns when all members have; NCCL connects at the first broadcast. `address`: of rank 0's store."""
         host, port = address
         store = dist.TCPStore(host, port, size, is_master=rank == SOURCE, timeout=TIMEOUT, wait_for_workers=False)
         self._store = store  # rank 0's serves the others: it must live as long as the group
-        keys = dist.PrefixStore(f"epoch{epoch}", store)
         self._device = torch.device("cuda" if backend == "nccl" else "cpu")
         self._group: Any
         if backend == "nccl":
             options = dist.ProcessGroupNCCL.Options()
-            self._group = dist.ProcessGroupNCCL(keys, rank, size, options)
+            self._group = dist.ProcessGroupNCCL(store, rank, size, options)
         else:
-            self._group = dist.ProcessGroupGloo(keys, rank, size, TIMEOUT)
+            self._group = dist.ProcessGroupGloo(store, rank, size, TIMEOUT)
 
     def broadcast(self, tensor: Tensor) -> None:
         options = dist.BroadcastOptions()
