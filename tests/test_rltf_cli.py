@@ -5,67 +5,27 @@ from __future__ import annotations
 import errno
 import os
 import re
-import shutil
 import socket
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
 
 import click
 import msgspec
 import pytest
 from click.testing import CliRunner, Result
 
-from contracts.config import Recipe
 from contracts.errors import RunError, UserError
-from contracts.recipe import load_recipe, write_recipe
 from contracts.records import Problem
 from contracts.records import Test as UnitTest
 from models.load import check_model_path
 from problems.apps import write_folder
 from rltf import cli
-from rltf.runs import LEAST_FREE_MB, RunFolder, State, check_run, check_space
-from tests import fake_run
+from rltf.runs import RunFolder, check_run
+from tests.cli import RECIPE, begun, refused, rltf, snapshot
 from tests.tiny_models import tiny_model, tiny_tokenizer
 
-ROOT = Path(__file__).resolve().parent.parent
-RECIPE = "recipes/local.yaml"
 COMMANDS = ("train", "warmup", "eval", "report", "doctor")
 HEAVY = {"torch", "ray", "transformers", "deepspeed", "numpy", "redis", "matplotlib"}
-
-
-def rltf(*arguments: str, python: tuple[str, ...] = ()) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, *python, "-m", "rltf.cli", *arguments]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
-
-
-def snapshot(folder: Path) -> dict[str, bytes | None]:
-    """Everything below a folder; None for a folder."""
-    return {str(path.relative_to(folder)): None if path.is_dir() else path.read_bytes() for path in sorted(folder.rglob("*"))}
-
-
-def begun(output: Path, *overrides: str) -> Recipe:
-    """A run as an interrupted `rltf train` leaves it, with a checkpoint that nobody wants to lose."""
-    recipe = load_recipe(ROOT / RECIPE, (f"output={output}", *overrides))
-    folder = RunFolder(recipe.folder)
-    folder.begin(recipe, resume=False)
-    folder.save(State(run="r", done=["warm start"], step=50, position=3))
-    folder.checkpoints.mkdir()
-    (folder.checkpoints / "precious").write_text("weights")
-    return recipe
-
-
-def refused(output: Path, *arguments: str) -> str:
-    """The one line that the command ends with; nothing in the output folder has changed."""
-    before = snapshot(output)
-    done = rltf(*arguments, f"output={output}")
-    assert done.returncode == 2, done.stdout + done.stderr
-    assert re.fullmatch(r"error: [^\n]+\n", done.stderr), done.stderr
-    assert snapshot(output) == before
-    return done.stderr
-
 
 # Help
 
@@ -251,121 +211,6 @@ def test_a_run_goes_on_where_it_was_saved(tmp_path: Path) -> None:
     state = RunFolder(recipe.folder).begin(recipe, resume=True)
     assert (state.step, state.position, state.done) == (50, 3, ["warm start"])
     assert snapshot(tmp_path) == before
-
-
-# The run folder
-
-
-def test_a_folder_that_holds_something_else_is_never_replaced(tmp_path: Path) -> None:
-    (tmp_path / "local").mkdir()
-    (tmp_path / "local" / "thesis.tex").write_text("years of work")
-    line = refused(tmp_path, "train", RECIPE)
-    assert f"{tmp_path / 'local'} is there and holds something else than a run. Choose another name=… or output=…" in line
-
-
-def test_a_folder_with_only_somebodys_config_is_not_a_run(tmp_path: Path) -> None:
-    (tmp_path / "local").mkdir()
-    (tmp_path / "local" / "config.yaml").write_text("mine: 1\n")
-    (tmp_path / "local" / "thesis.tex").write_text("years of work")
-    assert "something else than a run" in refused(tmp_path, "train", RECIPE)
-
-
-def test_a_folder_that_cannot_be_made_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("in the way")
-    recipe = load_recipe(ROOT / RECIPE, (f"output={tmp_path / 'file' / 'runs'}",))
-    with pytest.raises(UserError, match=rf"cannot be made: {tmp_path / 'file'} is no folder\. Choose"):
-        check_run(recipe, resume=False)
-    (tmp_path / "local").symlink_to(tmp_path)
-    with pytest.raises(UserError, match="local is no folder"):
-        check_run(load_recipe(ROOT / RECIPE, (f"output={tmp_path}",)), resume=False)
-
-
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
-def test_a_read_only_output_folder_is_refused(tmp_path: Path) -> None:
-    tmp_path.chmod(0o500)
-    with pytest.raises(UserError, match="cannot be written to"):
-        check_run(load_recipe(ROOT / RECIPE, (f"output={tmp_path}",)), resume=False)
-
-
-def test_beginning_anew_replaces_a_run_and_keeps_nothing_of_it(tmp_path: Path) -> None:
-    recipe = begun(tmp_path)
-    state = RunFolder(recipe.folder).begin(recipe, resume=False)
-    assert state == State(run=state.run)
-    assert state.run.startswith(f"{recipe.name}-")
-    assert sorted(path.name for path in recipe.folder.iterdir()) == ["config.yaml", "state.json"]
-    assert load_recipe(recipe.folder / "config.yaml") == recipe
-
-
-@pytest.mark.parametrize("left", [(), ("config.yaml",)], ids=["empty", "killed before its state was saved"])
-def test_a_run_folder_barely_begun_can_be_begun_again(tmp_path: Path, left: tuple[str, ...]) -> None:
-    recipe = load_recipe(ROOT / RECIPE, (f"output={tmp_path}",))
-    recipe.folder.mkdir()
-    for name in left:
-        write_recipe(recipe, recipe.folder / name)
-    check_run(recipe, resume=False)
-
-
-def test_state_survives_saving(tmp_path: Path) -> None:
-    recipe = begun(tmp_path)
-    folder = RunFolder(recipe.folder)
-    state = State(run="r", done=["warm start", "control"], step=7, position=9, pending=[8, 7])
-    state.totals.outcomes["pass"] = 3
-    folder.save(state)
-    assert folder.state() == state
-    assert not list(recipe.folder.glob("*.partial"))
-
-
-# A full disk
-
-
-@pytest.fixture(scope="module")
-def tiny_disk(tmp_path_factory: pytest.TempPathFactory) -> tuple[list[str], Path]:
-    """Words that run a shell script where a disk of 4 MB is mounted on the folder. Needs no root on most systems."""
-    mount = tmp_path_factory.mktemp("disk")
-    script = f'mount -t tmpfs -o size=4m tmpfs "{mount}" && eval "$1"'
-    words = ["unshare", "--user", "--map-root-user", "--mount", "sh", "-ec", script, "sh"]
-    if shutil.which("unshare") is None or subprocess.run([*words, "true"], capture_output=True, check=False).returncode:
-        pytest.skip("users may not mount a disk of their own here")
-    return words, mount
-
-
-def on_tiny_disk(disk: tuple[list[str], Path], script: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([*disk[0], script], cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
-
-
-def test_a_disk_too_small_for_a_run_is_refused_at_once(tiny_disk: tuple[list[str], Path]) -> None:
-    _, mount = tiny_disk
-    done = on_tiny_disk(
-        tiny_disk, f"{sys.executable} -m rltf.cli train {RECIPE} output={mount}/runs || code=$?; ls {mount}; exit $code"
-    )
-    assert (done.returncode, done.stdout) == (2, "")
-    assert re.fullmatch(r"error: only [0-4] MB are free on the disk of .*\. Free 200 MB or set output=FOLDER\n", done.stderr)
-
-
-def test_a_disk_that_fills_up_ends_a_command_with_one_line(tiny_disk: tuple[list[str], Path], tmp_path: Path) -> None:
-    run, (_, mount) = fake_run.write_run(tmp_path / "run"), tiny_disk
-    fill = f"cp -r {run} {mount}; cat /dev/zero > {mount}/filler 2> /dev/null || true"
-    done = on_tiny_disk(tiny_disk, f"{fill}; exec {sys.executable} -m rltf.cli report {mount}/run")
-    assert done.returncode == 1, done.stderr
-    assert re.fullmatch(r"error: the disk is full: [^\n]+\. Free some space and go on with --resume\n", done.stderr)
-
-
-def test_the_space_that_a_run_needs_is_looked_at_where_its_folder_will_be(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    looked_at: list[Path] = []
-    free = (LEAST_FREE_MB << 20) - 1
-
-    def usage(path: Path) -> SimpleNamespace:
-        looked_at.append(path)
-        return SimpleNamespace(free=free)
-
-    monkeypatch.setattr(shutil, "disk_usage", usage)
-    with pytest.raises(UserError, match=rf"only {LEAST_FREE_MB - 1} MB are free on the disk of {tmp_path}\. Free"):
-        check_space(tmp_path / "not" / "yet")
-    assert looked_at == [tmp_path]
-    free += 1
-    check_space(tmp_path)
 
 
 # How a command ends
