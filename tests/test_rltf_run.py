@@ -198,6 +198,33 @@ def test_ctrl_c_ends_all_processes_and_leaves_a_run_to_resume(tmp_path: Path) ->
     assert "interrupted" in (tmp_path / "small" / "report.html").read_text()
 
 
+def test_an_actor_that_dies_ends_the_run_with_one_line(tmp_path: Path) -> None:
+    call = command(tmp_path, "steps=200", "control=false")
+    process = subprocess.Popen(call, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    _wait_until(process, lambda: len(online_rows(tmp_path)) >= 2)
+    children = psutil.Process(process.pid).children(recursive=True)
+    next(child for child in children if child.name().startswith("ray::ExecutorActor")).kill()
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert [line for line in errors.splitlines() if line.startswith("error: an actor died")] != []
+    assert "Traceback" not in errors
+    assert read_summary(tmp_path / "small" / "summary.json").status == "failed"
+
+
+def test_actors_that_find_no_place_are_an_error_not_a_wait(tmp_path: Path) -> None:
+    call = command(tmp_path, "learner.num_gpus=64", "control=false")
+    done = subprocess.run(call, cwd=ROOT, capture_output=True, text=True, timeout=100, check=False)
+    assert done.returncode == 2
+    assert "error: the recipe's actors need 64 GPUs" in done.stderr
+
+
+def _wait_until(process: subprocess.Popen[str], ready: Callable[[], bool]) -> None:
+    while not ready():
+        assert process.poll() is None, "the run ended too early"
+        with pytest.raises(subprocess.TimeoutExpired):
+            process.wait(timeout=0.2)
+
+
 def _stop_when(
     output: Path, ready: Callable[[], bool], number: signal.Signals, *arguments: str
 ) -> tuple[list[psutil.Process], int]:
@@ -205,11 +232,8 @@ def _stop_when(
     arguments = arguments or DETERMINISTIC
     call = command(output, *arguments)
     quiet = subprocess.DEVNULL
-    process = subprocess.Popen(call, cwd=ROOT, stdout=quiet, stderr=quiet, start_new_session=True)
-    while not ready():
-        assert process.poll() is None, "the run ended too early"
-        with pytest.raises(subprocess.TimeoutExpired):
-            process.wait(timeout=0.2)
+    process = subprocess.Popen(call, cwd=ROOT, stdout=quiet, stderr=quiet, start_new_session=True, text=True)
+    _wait_until(process, ready)
     started = psutil.Process(process.pid).children(recursive=True)
     if number is signal.SIGINT:
         os.killpg(process.pid, number)  # as a terminal does
