@@ -100,7 +100,7 @@ def run_actors(recipe: Recipe, model: str, problems: Sequence[Problem]) -> Arm:
         buffer = RedisBuffer(server.url, recipe.name, recipe.buffer)
         order = ProblemOrder([problem.id for problem in problems], recipe.seed, recipe.sampling.problems_per_batch)
         OnlineLoop(cluster, buffer, order, State(run=recipe.name), on_step, lambda state: buffer.commit(state.step)).run()
-    return meter.arm(recipe.groups_per_step * recipe.sampling.samples_per_problem)
+    return meter.arm(recipe.samples_per_step)
 
 
 def run_serial(recipe: Recipe, model: str, problems: Sequence[Problem]) -> Arm:
@@ -109,7 +109,7 @@ def run_serial(recipe: Recipe, model: str, problems: Sequence[Problem]) -> Arm:
     meter = Meter()
     for _ in serial_loop(recipe, problems, model):
         meter.mark()
-    return meter.arm(recipe.groups_per_step * recipe.sampling.samples_per_problem)
+    return meter.arm(recipe.samples_per_step)
 
 
 def main() -> None:
@@ -137,7 +137,7 @@ def main() -> None:
         for name, run in arms.items():
             console.print(f"{name}: {recipe.steps} steps …")
             results[name] = run()
-    _print(console, results, recipe.groups_per_step * recipe.sampling.samples_per_problem)
+    _print(console, results, recipe.samples_per_step)
 
 
 def _print(console: Console, results: dict[str, Arm], samples_per_step: int) -> None:

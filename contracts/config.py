@@ -93,6 +93,11 @@ class Recipe(Section):
         return max(1, round(self.learner.batch_samples / self.sampling.samples_per_problem))
 
     @property
+    def samples_per_step(self) -> int:
+        """Programs of these groups."""
+        return self.groups_per_step * self.sampling.samples_per_problem
+
+    @property
     def context(self) -> int:
         """Tokens of the longest prompt and the longest program together."""
         return self.prompt.max_tokens + self.sampling.max_new_tokens
@@ -122,9 +127,9 @@ class Recipe(Section):
 
     @model_validator(mode="after")
     def _buffer_fits(self) -> Self:
-        n, buffer, sync_every = self.sampling.samples_per_problem, self.buffer, self.weights.sync_every
-        if buffer.capacity < self.groups_per_step * n:
-            raise ValueError(f"buffer.capacity={buffer.capacity} holds less than a step's {self.groups_per_step * n} samples")
+        buffer, sync_every = self.buffer, self.weights.sync_every
+        if buffer.capacity < self.samples_per_step:
+            raise ValueError(f"buffer.capacity={buffer.capacity} holds less than a step's {self.samples_per_step} samples")
         if buffer.max_lag < sync_every - 1:
             raise ValueError(f"weights.sync_every={sync_every} makes samples older than buffer.max_lag={buffer.max_lag}")
         return self

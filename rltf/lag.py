@@ -24,7 +24,7 @@ def lag_bound(recipe: Recipe) -> Lag:
         problems, groups = recipe.sampling.problems_per_batch, recipe.groups_per_step
         formula = f"S - 1 + (P + G - 2) / G with S = sync_every = {sync + 1}, P = {problems}, G = {groups}: one batch at a time"
         return Lag(bound=recipe.deterministic_lag, formula=formula)
-    batch = recipe.groups_per_step * n
+    batch = recipe.samples_per_step
     in_flight = recipe.in_flight * recipe.sampling.problems_per_batch * n
     limit = f"max_lag = {buffer.max_lag}"
     if buffer.max_uses != 1 or buffer.on_exhausted == "reshuffle":

@@ -109,7 +109,7 @@ class OnlineLoop:
             return True
         n, counts = recipe.sampling.samples_per_problem, self._buffer.counts()
         under_way = len(self._in_flight) * recipe.sampling.problems_per_batch * n
-        return counts.drawn + counts.waiting + under_way < recipe.steps * recipe.groups_per_step * n
+        return counts.drawn + counts.waiting + under_way < recipe.steps * recipe.samples_per_step
 
     def _next(self) -> int:
         return self._again[0] if self._again else self._position
@@ -232,12 +232,12 @@ class OnlineLoop:
         self.totals.phases[phase] = self.totals.phases.get(phase, 0.0) + seconds
 
     def _count_step(self, metrics: Values) -> None:
-        totals, samples = self.totals, _number(metrics, m.TRAINED.name)
+        totals, samples = self.totals, number(metrics, m.TRAINED.name)
         totals.trained += int(samples)
-        totals.lag_sum += _number(metrics, m.LAG_MEAN.name) * samples
-        totals.lag_max = max(totals.lag_max, int(_number(metrics, m.LAG_MAX.name)))
+        totals.lag_sum += number(metrics, m.LAG_MEAN.name) * samples
+        totals.lag_max = max(totals.lag_max, int(number(metrics, m.LAG_MAX.name)))
         self._count_evicted()
-        self._count_phase("learning", _number(metrics, "busy"))
+        self._count_phase("learning", number(metrics, "busy"))
         del metrics["busy"]
 
     def _count_evicted(self) -> None:
@@ -263,7 +263,8 @@ class OnlineLoop:
         self._on_step(self.step, metrics, example)
 
 
-def _number(metrics: Values, name: str) -> float:
+def number(metrics: Values, name: str) -> float:
+    """A metric without labels."""
     value = metrics[name]
     assert not isinstance(value, dict)
     return value

@@ -40,15 +40,15 @@ class Progress:
         self._end_stage("stopped" if kind else "done")
         self._live.stop()
 
-    def stage(self, name: str, total: int | None = None) -> None:
-        """Start a stage of `total` steps (None: it counts none); the one before it is done."""
+    def stage(self, name: str, total: int | None = None, unit: str = "step") -> None:
+        """Start a stage of `total` steps, or other units (None: it counts none); the one before it is done."""
         self._end_stage("done")
-        self._stage = _Stage(name, total, self._clock())
+        self._stage = _Stage(name, total, unit, self._clock())
         self._last_line = self._stage.started
         if self._live.is_started:
             self._live.refresh()
         else:
-            self.note(f"{name}: started" + (f", {total} steps" if total else ""))
+            self.note(f"{name}: started" + (f", {total} {unit}s" if total else ""))
 
     def update(self, step: int, **figures: str | float) -> None:
         """The stage has come to `step`, counted from 1; figures not named keep their value."""
@@ -98,9 +98,10 @@ class Progress:
 class _Stage:
     """One stage: where it is and how fast it goes."""
 
-    def __init__(self, name: str, total: int | None, started: float) -> None:
+    def __init__(self, name: str, total: int | None, unit: str, started: float) -> None:
         self.name = name
         self.total = total
+        self.unit = unit
         self.started = started
         self.step = 0
         self.figures: dict[str, str] = {}
@@ -117,7 +118,7 @@ class _Stage:
         self.figures = self.figures | {name.replace("_", " "): value for name, value in shown.items()}
 
     def count(self) -> str:
-        return f"step {self.step}/{self.total}" if self.total else f"step {self.step}"
+        return f"{self.unit} {self.step}/{self.total}" if self.total else f"{self.unit} {self.step}"
 
     def times(self, now: float) -> str:
         """Time elapsed, and time left at the rate of the steps so far."""

@@ -29,6 +29,6 @@ def evaluate_model(recipe: Recipe, model: str, console: Console) -> None:
             cluster = Cluster(recipe, model, problems.train, problems.heldout)
             cluster.start_learner(model, recipe.learner.optimizer, 1)
             ray.get(cluster.publish(0))
-            progress.stage("evaluate", programs_in_all(recipe, len(heldout)))
+            progress.stage("evaluate", programs_in_all(recipe, len(heldout)), "program")
             result = evaluate(cluster, heldout, progress.update)
         progress.table(*results_table({Path(model).name: result}))

@@ -30,7 +30,7 @@ from rltf.cluster import Cluster, address_of, connected
 from rltf.evaluate import evaluate, programs_in_all
 from rltf.examples import append_examples, forget_examples
 from rltf.lag import lag_bound
-from rltf.loop import OnlineLoop, Values
+from rltf.loop import OnlineLoop, Values, number
 from rltf.monitor import Monitor
 from rltf.progress import Progress, shares
 from rltf.record import Record, example_of
@@ -56,8 +56,6 @@ class Run:
         recipe = self._recipe
         if recipe.model.path:
             check_model_path(recipe.model.path, recipe.context)
-        if recipe.buffer.url:
-            RedisBuffer(recipe.buffer.url, recipe.name, recipe.buffer).close()
         self._state = self._folder.begin(recipe, resume=self._resume)
         unfinished = {"warm start", "control"} - set(self._state.done)
         forget_examples(self._folder.path, self._state.step)
@@ -66,11 +64,14 @@ class Run:
             try:
                 self._stages()
                 self._record.finish("done")
+                self._progress.stage("report")
             except BaseException as err:
                 self._record.finish("interrupted" if isinstance(err, KeyboardInterrupt) else "failed", err)
                 raise
             finally:
                 report = write_report(self._folder.path)
+        if not self._warmup_only:
+            self._progress.table(*self._record.table())
         self._progress.note(f"report: {report}")
 
     def _stages(self) -> None:
@@ -96,7 +97,6 @@ class Run:
             if recipe.control:
                 self._control(start)
             self._online(start)
-            self._progress.table(*self._record.table())
 
     def _embedded_redis(self) -> EmbeddedRedis:
         """On this node alone, unless a cluster's other nodes must reach it."""
@@ -153,9 +153,9 @@ class Run:
             ray.get(self._cluster.publish(self._state.step))
             ids = [problem.id for problem in self._problems.train]
             order = ProblemOrder(ids, recipe.seed, min(recipe.sampling.problems_per_batch, len(ids)))
-            self._progress.note(f"lag is at most {lag_bound(recipe).bound} steps: {lag_bound(recipe).formula}")
             loop = OnlineLoop(self._cluster, self._buffer, order, self._state, self._on_step, self._on_checkpoint)
             with self._timed("online RLTF", recipe.steps):
+                self._progress.note(f"lag is at most {lag_bound(recipe).bound} steps: {lag_bound(recipe).formula}")
                 try:
                     loop.run()
                 finally:
@@ -182,7 +182,7 @@ class Run:
         problems = self._problems.heldout[: self._recipe.eval.max_problems]
         self._cluster.start_learner(model, self._recipe.learner.optimizer, 1)
         ray.get(self._cluster.publish(0))
-        with self._timed(f"evaluate {stage}", programs_in_all(self._recipe, len(problems))):
+        with self._timed(f"evaluate {stage}", programs_in_all(self._recipe, len(problems)), "program"):
             result: StageResult = evaluate(self._cluster, problems, self._progress.update)
         self._record.evaluated(stage, result)
         self._monitor.record(f"evaluate {stage}", {m.EVAL_PASS.name: {stage: result.pass_at_1}})
@@ -198,7 +198,8 @@ class Run:
             outcomes=shares(outcomes),
             buffer=f"{metrics[m.BUFFER_FILL.name]:.0f}",
             lag=f"{metrics.get(m.LAG_MEAN.name, 0):.1f}",
-            step_seconds=f"{metrics[m.STEP_SECONDS.name]:.2f}",
+            step_seconds=f"{number(metrics, m.STEP_SECONDS.name):.2f}",
+            programs_per_second=f"{self._recipe.samples_per_step / number(metrics, m.STEP_SECONDS.name):.0f}",
         )
         if example is not None and self._record.wants_example(step):
             append_examples(self._folder.path, [example_of(decode_labelled(example), self._problems.train, step)])
@@ -223,8 +224,8 @@ class Run:
         self._folder.save(self._state)
 
     @contextmanager
-    def _timed(self, stage: str, total: int | None = None) -> Iterator[None]:
-        self._progress.stage(stage, total)
+    def _timed(self, stage: str, total: int | None = None, unit: str = "step") -> Iterator[None]:
+        self._progress.stage(stage, total, unit)
         started = time.perf_counter()
         try:
             yield
