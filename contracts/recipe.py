@@ -69,14 +69,34 @@ def _explain(err: ValidationError) -> UserError:
     first = err.errors()[0]
     key = ".".join(str(part) for part in first["loc"])
     if first["type"] == "extra_forbidden":
-        names = _keys_beside(first["loc"])
-        close = difflib.get_close_matches(str(first["loc"][-1]), names, n=1)
-        hint = f"Did you mean {close[0]}?" if close else f"There are: {', '.join(names)}"
-        return UserError(f"unknown key {key}={first['input']!r}", hint)
+        return UserError(f"unknown key {key}={first['input']!r}", _hint(first["loc"]))
+    if first["type"] == "model_type":
+        keys = ", ".join(f"{key}.{name}" for name in _keys_beside((*first["loc"], "")))
+        return UserError(f"{key}={first['input']!r}: {key} is a section", f"Its keys: {keys}")
     if first["type"] == "value_error":
         where = f"{key}: " if key else ""
         return UserError(f"{where}{first['ctx']['error']}", "Change one of them")
     return UserError(f"{key}={first['input']!r} is not valid: {first['msg']}", "Mend it in the recipe or on the command line")
+
+
+def _hint(location: tuple[int | str, ...]) -> str:
+    """The nearest key: of those beside it, or one of that name in another section."""
+    names, leaf = _keys_beside(location), str(location[-1])
+    if close := difflib.get_close_matches(leaf, names, n=1):
+        return f"Did you mean {close[0]}?"
+    elsewhere = [path for path in _all_keys(Recipe) if path.split(".")[-1] == leaf]
+    return f"Did you mean {' or '.join(elsewhere)}?" if elsewhere else f"There are: {', '.join(names)}"
+
+
+def _all_keys(section: type[BaseModel], prefix: str = "") -> list[str]:
+    found = []
+    for name, field in section.model_fields.items():
+        inner = field.annotation
+        if isinstance(inner, type) and issubclass(inner, BaseModel):
+            found += _all_keys(inner, f"{prefix}{name}.")
+        else:
+            found.append(prefix + name)
+    return found
 
 
 def _keys_beside(location: tuple[int | str, ...]) -> list[str]:

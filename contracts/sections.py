@@ -42,8 +42,8 @@ class ProblemsConfig(Section):
     """A folder in the APPS layout to train on; unset: primer, generated into the run folder."""
     heldout_path: Path | None = None
     """A folder in the APPS layout to evaluate on; unset: `heldout_fraction` of `path`, or primer's held-out problems."""
-    heldout_fraction: Ratio = 0.1
-    """Share of `path`'s problems that are held out where `heldout_path` is not set."""
+    heldout_fraction: Annotated[float, Field(gt=0, lt=1)] = 0.1
+    """Share of `path`'s problems that are held out where `heldout_path` is not set; at least one is."""
     primer: PrimerConfig = PrimerConfig()
     """The generated problem set."""
 

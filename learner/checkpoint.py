@@ -26,6 +26,9 @@ def step_folder(checkpoints: Path, step: int) -> Path:
 
 
 def remove_old(checkpoints: Path, keep: int) -> None:
-    """Delete all but the newest `keep` step checkpoints."""
+    """Delete all but the newest `keep` step checkpoints, and what an interrupted deletion left."""
+    removed = checkpoints / "removed.partial"
+    shutil.rmtree(removed, ignore_errors=True)
     for folder in sorted(checkpoints.glob("step-??????"))[:-keep]:
-        shutil.rmtree(folder)
+        os.replace(folder, removed)  # first out of sight: half a checkpoint must not look like one
+        shutil.rmtree(removed)

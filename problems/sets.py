@@ -47,12 +47,16 @@ def load_problem_set(config: ProblemsConfig, run_folder: Path, seed: int) -> Pro
     return ProblemSet(problems, _distinct(heldout, problems), dropped + more)
 
 
-def check_problem_set(config: ProblemsConfig, seed: int) -> None:
-    """Raise now what `load_problem_set` would raise for the folders that the recipe names; writes nothing."""
+def check_problem_set(config: ProblemsConfig, seed: int) -> ProblemSet | None:
+    """Raise now what `load_problem_set` would raise for the folders that the recipe names; writes nothing.
+
+    Returns the set where the recipe names its training problems.
+    """
     if config.path is not None:
-        load_problem_set(config, config.path, seed)
-    elif config.heldout_path is not None:
+        return load_problem_set(config, config.path, seed)
+    if config.heldout_path is not None:
         _read_named("heldout_path", config.heldout_path)
+    return None
 
 
 def _read_named(key: str, path: Path) -> tuple[list[Problem], int]:

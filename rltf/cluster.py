@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import os
+import signal
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -43,6 +44,7 @@ def connected(recipe: Recipe) -> Iterator[None]:
     Raises UserError where the recipe's actors do not fit, and RunError where one of them dies.
     """
     address = address_of(recipe)
+    on_terminate = signal.getsignal(signal.SIGTERM)
     if address:
         ray.init(address, runtime_env={"env_vars": HIDE_GPUS}, logging_level=logging.WARNING)
     else:
@@ -55,6 +57,7 @@ def connected(recipe: Recipe) -> Iterator[None]:
             logging_level=logging.ERROR,
             object_store_memory=OBJECT_STORE_BYTES,
         )
+    signal.signal(signal.SIGTERM, on_terminate)  # Ray sets a handler of its own, which would end the run as failed
     try:
         _check_resources(recipe)
         yield

@@ -190,13 +190,16 @@ class OnlineLoop:
         if last or self.step % self._recipe.weights.sync_every == 0:
             self._publish()
         every = self._recipe.checkpoint.every
-        if last or (every and self.step % every == 0):
+        checkpoint = last or (every > 0 and self.step % every == 0)
+        if checkpoint:
+            self._report(metrics)
             self._on_checkpoint(self.state())
         elif not every:
             self._buffer.commit(self.step)
         if not last and self._may_step():
-            self._start_step()  # before the report: the learner need not wait for that
-        self._report(metrics)
+            self._start_step()
+        if not checkpoint:
+            self._report(metrics)  # after the start: the learner need not wait for this
 
     def _publish(self) -> None:
         while self._receiving:  # the one before is still under way: let it end first

@@ -21,6 +21,7 @@ from rltf.runs import RunFolder, State, Totals
 LIBRARIES = ("torch", "transformers", "deepspeed", "ray", "redis", "msgspec", "pydantic")
 TITLES = {"start": "start", "control": "control", "final": "RLTF"}
 
+SHOWN = {"syntax": Outcome.SYNTAX_ERROR, "runtime": Outcome.RUNTIME_ERROR, "failure": Outcome.FAILURE}
 Table = tuple[str, Sequence[str], Sequence[Sequence[str]]]
 
 
@@ -110,17 +111,28 @@ def results_table(results: Mapping[str, StageResult]) -> Table:
     first = next(iter(results.values()))
     settings = list(first.evaluations)
     main = next(setting for setting in settings if first.evaluations[setting].temperature > 0)
-    errors = {"syntax": Outcome.SYNTAX_ERROR, "runtime": Outcome.RUNTIME_ERROR, "failure": Outcome.FAILURE}
     rows = []
     for title, result in results.items():
         scores = [result.evaluations[setting] for setting in settings]
         rows.append(
             [title]
             + [f"{score.pass_at_k['1']:.3f} ± {score.standard_error:.3f}" for score in scores]
-            + [f"{result.evaluations[main].outcomes[outcome]:.2f}" for outcome in errors.values()]
+            + [f"{result.evaluations[main].outcomes[outcome]:.2f}" for outcome in SHOWN.values()]
         )
     title = f"pass@1 on {first.problems} held-out problems, judged by {first.judged_by}; shares of errors at {main}"
-    return title, ["model", *settings, *errors], rows
+    return title, ["model", *settings, *SHOWN], rows
+
+
+def decoding_table(result: StageResult) -> Table:
+    """One row per way of decoding a model: pass@k for every k, and what the programs came to."""
+    ks = sorted({k for score in result.evaluations.values() for k in score.pass_at_k}, key=int)
+    rows = []
+    for setting, score in result.evaluations.items():
+        others = [f"{score.pass_at_k[k]:.3f}" if k in score.pass_at_k else "" for k in ks if k != "1"]
+        shares = [f"{score.outcomes[outcome]:.2f}" for outcome in SHOWN.values()]
+        rows.append([setting, f"{score.pass_at_k['1']:.3f} ± {score.standard_error:.3f}", *others, *shares])
+    title = f"{result.problems} held-out problems, judged by {result.judged_by}"
+    return title, ["decoding", *(f"pass@{k}" for k in ks), *SHOWN], rows
 
 
 def example_of(entry: LabelledGroup, problems: Sequence[Problem], step: int) -> Example:

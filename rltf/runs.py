@@ -145,7 +145,13 @@ def check_run(recipe: Recipe, *, resume: bool) -> None:
     RunFolder(recipe.folder.absolute()).check(recipe, resume=resume)
     if not recipe.ray_address:  # elsewhere, the executors' own machines decide
         check_isolation(recipe.executors)
-    check_problem_set(recipe.problems, recipe.seed)
+    named = check_problem_set(recipe.problems, recipe.seed)
+    imitates = recipe.learner.sl_samples or recipe.warmup.steps or recipe.control
+    if named and imitates and not any(problem.corpus for problem in named.train):
+        raise UserError(
+            "the training problems have no solutions to imitate",
+            "Add solutions.json or corpus.json, or set learner.sl_samples=0, warmup.steps=0 and control=false",
+        )
     if recipe.monitor.prometheus_port:
         with tempfile.TemporaryDirectory() as scratch:
             Monitor(Path(scratch), recipe.monitor).close()

@@ -14,7 +14,7 @@ from problems.sets import load_problem_set
 from rltf.cluster import Cluster, connected
 from rltf.evaluate import evaluate, programs_in_all
 from rltf.progress import Progress
-from rltf.record import results_table
+from rltf.record import decoding_table
 
 
 def evaluate_model(recipe: Recipe, model: str, console: Console) -> None:
@@ -31,4 +31,4 @@ def evaluate_model(recipe: Recipe, model: str, console: Console) -> None:
             ray.get(cluster.publish(0))
             progress.stage("evaluate", programs_in_all(recipe, len(heldout)), "program")
             result = evaluate(cluster, heldout, progress.update)
-        progress.table(*results_table({Path(model).name: result}))
+        progress.table(*decoding_table(result))

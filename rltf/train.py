@@ -65,20 +65,21 @@ class Run:
                 self._stages()
                 self._record.finish("done")
                 self._progress.stage("report")
+                if not self._warmup_only:
+                    self._progress.table(*self._record.table())
             except BaseException as err:
                 self._record.finish("interrupted" if isinstance(err, KeyboardInterrupt) else "failed", err)
                 raise
             finally:
-                report = write_report(self._folder.path)
-        if not self._warmup_only:
-            self._progress.table(*self._record.table())
-        self._progress.note(f"report: {report}")
+                self._progress.note(f"report: {write_report(self._folder.path)}")
 
     def _stages(self) -> None:
         recipe = self._recipe
         with ExitStack() as stack:
             with self._timed("problems"):
                 self._problems = load_problem_set(recipe.problems, self._folder.path, recipe.seed)
+                train, heldout, dropped = len(self._problems.train), len(self._problems.heldout), self._problems.dropped
+                self._progress.note(f"{train} problems to train on, {heldout} held out, {dropped} dropped for want of tests")
             self._record.problems(self._problems)
             base = self._base_model()
             url = recipe.buffer.url or stack.enter_context(self._embedded_redis()).url

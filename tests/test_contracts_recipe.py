@@ -107,7 +107,7 @@ def test_overrides_come_last_and_are_yaml(tmp_path: Path) -> None:
         ("eval.temperatures=[1.0, -1]", "eval.temperatures.1=-1 is not valid: "),
         ("eval.temperatures=[0.6, 0.6]", "eval: temperatures [0.6, 0.6] holds one twice"),
         ("weights.transport=tcp", "weights.transport='tcp' is not valid: Input should be 'auto', 'gloo', 'nccl' or 'ipc'"),
-        ("learner=3", "learner=3 is not valid: "),
+        ("learner=3", "learner=3: learner is a section. Its keys: learner.ranks"),
         ("name=a/b", "name='a/b' is not valid: "),
         ("name=..", "name='..' is not valid: "),
         ("steps.more=3", "override 'steps.more=3': steps is a value, not a section"),
@@ -238,3 +238,18 @@ def test_no_section_hides_in_a_type_that_the_search_for_near_names_cannot_walk()
         if isinstance(part, type) and issubclass(part, BaseModel)
     ]
     assert hidden == []
+
+
+@pytest.mark.parametrize(
+    ("override", "said"),
+    [
+        ("learner.lr=0.1", "Did you mean learner.optimizer.lr or warmup.optimizer.lr?"),
+        ("problems=folder", "problems is a section. Its keys: problems.path, problems.heldout_path"),
+        ("problems.heldout_fraction=0", "problems.heldout_fraction=0 is not valid"),
+    ],
+)
+def test_typical_slips_are_answered_with_the_key_that_was_meant(override: str, said: str) -> None:
+    recipe = Path(__file__).resolve().parent.parent / "recipes" / "local.yaml"
+    with pytest.raises(UserError) as caught:
+        load_recipe(recipe, (override,))
+    assert said in str(caught.value)

@@ -51,7 +51,7 @@ def test_a_primer_of_other_settings_is_refused(tmp_path: Path, primer: PrimerCon
         load_problem_set(ProblemsConfig(primer=primer), tmp_path, seed)
 
 
-@pytest.mark.parametrize(("fraction", "count"), [(0.0, 1), (0.1, 1), (0.3, 3), (1.0, 9)])
+@pytest.mark.parametrize(("fraction", "count"), [(0.01, 1), (0.1, 1), (0.3, 3), (0.99, 9)])
 def test_a_share_is_held_out_and_both_sides_have_some(tmp_path: Path, fraction: float, count: int) -> None:
     path = write(tmp_path / "set", *"abcdefghij", without_tests=("k", "l"))
     config = ProblemsConfig(path=path, heldout_fraction=fraction)

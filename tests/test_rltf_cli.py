@@ -110,6 +110,12 @@ def test_problems_that_all_lack_tests(asked: Asked, tmp_path: Path) -> None:
     assert "has tests. Add inputs and outputs to input_output.json" in line
 
 
+def test_problems_without_solutions_to_imitate(asked: Asked, tmp_path: Path) -> None:
+    folder = tmp_path / "set"
+    write_folder(folder, [Problem(id=key, question="?", tests=(UnitTest("1\n", "1\n"),)) for key in "abcd"])
+    assert "learner.sl_samples=0" in asked(f"problems.path={folder}")
+
+
 def test_a_single_problem_has_none_to_hold_out(asked: Asked, tmp_path: Path) -> None:
     write_folder(tmp_path / "set", [Problem(id="a", question="?", tests=(UnitTest("1\n", "1\n"),))])
     line = asked(f"problems.path={tmp_path / 'set'}")

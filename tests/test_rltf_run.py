@@ -188,13 +188,15 @@ def test_the_same_losses_twice_and_after_a_kill_and_resume(tmp_path: Path) -> No
     assert summary.samples_evicted.keys() <= {"rewound", "left_over"}
 
 
-def test_ctrl_c_ends_all_processes_and_leaves_a_run_to_resume(tmp_path: Path) -> None:
-    left, code = _stop_when(tmp_path, lambda: len(online_rows(tmp_path)) >= 3, signal.SIGINT, "steps=200", "control=false")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["Ctrl-C", "ray job stop"])
+def test_interrupts_end_all_processes_and_leave_a_run_to_resume(tmp_path: Path, number: signal.Signals) -> None:
+    left, code = _stop_when(tmp_path, lambda: len(online_rows(tmp_path)) >= 3, number, "steps=200", "control=false")
     assert code == 130
     assert left == [], "no process is left"
     summary = read_summary(tmp_path / "small" / "summary.json")
     assert summary.status == "interrupted"
     assert summary.steps >= 2
+    assert [row[m.STEP.name] for row in online_rows(tmp_path)] == list(range(1, summary.steps + 1))
     assert "interrupted" in (tmp_path / "small" / "report.html").read_text()
 
 
