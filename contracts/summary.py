@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Literal
 
 import msgspec
+
+from contracts.files import write_in_one_move
 
 
 class Evaluation(msgspec.Struct, kw_only=True):
@@ -85,9 +86,7 @@ class Summary(msgspec.Struct, kw_only=True):
 
 def write_summary(summary: Summary, path: Path) -> None:
     """Write the summary in one move: a reader sees the old one or the new one."""
-    partial = path.with_suffix(".partial")
-    partial.write_bytes(msgspec.json.format(msgspec.json.encode(summary), indent=2) + b"\n")
-    os.replace(partial, path)
+    write_in_one_move(path, msgspec.json.format(msgspec.json.encode(summary), indent=2) + b"\n")
 
 
 def read_summary(path: Path) -> Summary:

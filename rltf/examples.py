@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable
 from pathlib import Path
 
 import msgspec
 
+from contracts.files import write_in_one_move
 from contracts.records import Category, Detail, Outcome
 
 FILE = "examples.jsonl"
@@ -65,9 +65,7 @@ def read_examples(folder: Path) -> list[Example]:
 
 
 def _write(path: Path, lines: list[bytes]) -> None:
-    partial = path.with_suffix(".partial")
-    partial.write_bytes(b"".join(line + b"\n" for line in lines))
-    os.replace(partial, path)
+    write_in_one_move(path, b"".join(line + b"\n" for line in lines))
 
 
 def _complete_lines(path: Path) -> list[bytes]:

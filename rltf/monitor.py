@@ -6,7 +6,6 @@ every counter: after a restart from a checkpoint totals start lower, and Prometh
 
 from __future__ import annotations
 
-import os
 import threading
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping
@@ -20,6 +19,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 from contracts.errors import UserError
+from contracts.files import write_in_one_move
 from contracts.metrics import ALL, PREFIX, STEP, Metric
 from contracts.sections import MonitorConfig
 
@@ -90,9 +90,7 @@ def _mend(path: Path, resume_step: int | None, unfinished: Collection[str]) -> N
         return after or row["stage"] in unfinished
 
     lines = [line for line in _complete_lines(path) if not again(msgspec.json.decode(line))]
-    partial = path.with_suffix(".partial")
-    partial.write_bytes(b"".join(line + b"\n" for line in lines))
-    os.replace(partial, path)
+    write_in_one_move(path, b"".join(line + b"\n" for line in lines))
 
 
 class _Board(Collector):

@@ -7,7 +7,6 @@ problems are hostile: the template escapes everything but our own drawings, and 
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -19,6 +18,7 @@ from markupsafe import Markup
 
 from contracts import metrics
 from contracts.errors import UserError
+from contracts.files import write_in_one_move
 from contracts.metrics import Metric
 from contracts.records import Outcome
 from contracts.summary import Evaluation, StageResult, Summary, read_summary
@@ -48,9 +48,7 @@ def write_report(folder: Path) -> Path:
         loader=PackageLoader("rltf"), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     page = environment.get_template("report.html.j2").render(view)
-    partial = folder / (FILE + ".partial")
-    partial.write_text(page, encoding="utf-8", errors="backslashreplace")
-    os.replace(partial, folder / FILE)
+    write_in_one_move(folder / FILE, page.encode("utf-8", errors="backslashreplace"))
     return folder / FILE
 
 

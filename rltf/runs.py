@@ -15,6 +15,7 @@ import msgspec
 from buffer.redis_buffer import RedisBuffer
 from contracts.config import Recipe
 from contracts.errors import UserError
+from contracts.files import write_in_one_move
 from contracts.recipe import load_recipe, write_recipe
 from executors.judge import check_isolation
 from problems.sets import check_problem_set
@@ -108,9 +109,7 @@ class RunFolder:
 
     def save(self, state: State) -> None:
         """Save in one move."""
-        partial = self._state.with_suffix(".partial")
-        partial.write_bytes(msgspec.json.encode(state))
-        os.replace(partial, self._state)
+        write_in_one_move(self._state, msgspec.json.encode(state))
 
     def _check_resumable(self, recipe: Recipe) -> None:
         if not self._state.is_file():
