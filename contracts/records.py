@@ -44,8 +44,30 @@ class Category(StrEnum):
     IGNORE = "ignore"
 
 
+class TestKind(StrEnum):
+    """How a problem's tests use a program."""
+
+    STDIN = "stdin"
+    """Feed input, compare what is printed."""
+    CALL = "call"
+    """Call a function, compare what it returns."""
+    ASSERT = "assert"
+    """Run a text that calls a function and asserts something about what it returns."""
+
+
+class Trust(StrEnum):
+    """How far a verdict can be trusted."""
+
+    FULL = "full"
+    LOW = "low"
+    """The tests had to run in the program's own process, which could have forged their result."""
+
+
 class Test(msgspec.Struct, frozen=True):
-    """One unit test. stdin problems: both are text. Call-based problems: the list of arguments, and the plain result."""
+    """One unit test.
+
+    stdin: both are text. Call-based: the list of arguments, and the plain result. Assert: source text, and None.
+    """
 
     input: Any
     expected: Any
@@ -58,7 +80,9 @@ class Problem(msgspec.Struct, frozen=True, kw_only=True):
     question: str
     starter_code: str = ""
     fn_name: str | None = None
-    """The function that a call-based problem's tests call; None: a stdin/stdout problem."""
+    """The function that a call-based or assert problem's tests call; None: a stdin/stdout problem."""
+    test_setup: str | None = None
+    """Assert problems, and only they, have one: source that runs before each test, in the tests' process."""
     tests: tuple[Test, ...]
     """What training sees."""
     hidden_tests: tuple[Test, ...] = ()
@@ -70,6 +94,15 @@ class Problem(msgspec.Struct, frozen=True, kw_only=True):
     difficulty: str = "unknown"
     source: str = ""
     """Where the problem is from: a URL, or the family of a generated problem."""
+    reference_seconds: float | None = None
+    """CPU seconds that the slowest reference solution spent on one test, where `rltf problems check` measured it."""
+
+    @property
+    def kind(self) -> TestKind:
+        """How the tests use a program."""
+        if self.test_setup is not None:
+            return TestKind.ASSERT
+        return TestKind.STDIN if self.fn_name is None else TestKind.CALL
 
 
 class Span(msgspec.Struct, frozen=True):
@@ -106,8 +139,11 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     """None for PASS, FAILURE and SANDBOX_ERROR."""
     span: Span | None = None
     """The located statement, for category LINE."""
+    expression: Span | None = None
+    """Within `span`, the expression that raised; None where nothing narrower than the statement is known."""
     seconds: float = 0.0
     """CPU seconds of all tests together."""
+    trust: Trust = Trust.FULL
 
 
 class Program(msgspec.Struct, frozen=True, kw_only=True):

@@ -128,13 +128,17 @@ class ExecutorsConfig(Section):
     """The executors: Ray actors that turn programs into verdicts and labels."""
 
     count: Count = 1
-    """Executors; each forks programs from one warm process, on one core."""
+    """Executors: Ray actors, spread over the cluster's nodes."""
+    cores: Count = 1
+    """Programs that one executor runs at a time, each forked from a warm process of its own."""
     cpu_seconds: Positive = 2.0
     """CPU time that a program may spend on one test; the wall-clock backstop is max(3 × this, this + 2 s)."""
+    reference_factor: Positive = 5.0
+    """Problems with a measured reference time: the limit is this many times it where that is more than `cpu_seconds`."""
     memory_mb: Count = 512
     """Resident memory of a program."""
     output_mb: Count = 8
-    """What a program may write to stdout and stderr, in all tests together."""
+    """What a program may write to stdout and stderr in all tests together, beyond the expected answers' own size."""
     compare: Literal["strict", "apps"] = "strict"
     """`strict` for training; `apps` accepts whatever the APPS harness accepts, for published numbers."""
     prelude: Literal["none", "apps"] = "none"
@@ -143,6 +147,8 @@ class ExecutorsConfig(Section):
     """Tests run per program; a problem with more is judged by its first ones."""
     max_sandbox_error_rate: Ratio = 0.05
     """A larger share of SANDBOX_ERRORs stops the run."""
+    cached_verdicts: NonNegative = 10_000
+    """Verdicts that an executor remembers, for programs that come again; never of time-outs. 0: none."""
     allow_weak_isolation: bool = False
     """Run programs although this machine cannot isolate them."""
 

@@ -1,0 +1,133 @@
+"""Several judges on one node, a core each: many programs → their verdicts, in order."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import OrderedDict, deque
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from queue import SimpleQueue
+from threading import Lock
+from types import TracebackType
+from typing import NamedTuple, Self
+
+from contracts.records import Detail, Outcome, Problem, Verdict
+from contracts.sections import ExecutorsConfig, RewardsConfig
+from executors.judge import Executor
+
+_AHEAD = 4
+"""Programs per core that are taken from the caller before their turn: bounds what waits."""
+
+
+class Job(NamedTuple):
+    """One program to judge."""
+
+    problem: Problem
+    text: str
+    hidden: bool = False
+    """Judge by the problem's hidden tests, where it has some."""
+
+
+class Pool:
+    """Judges programs on `config.cores` cores. Raises what Executor raises where none can start."""
+
+    def __init__(self, config: ExecutorsConfig, rewards: RewardsConfig) -> None:
+        self._cores = config.cores
+        self._idle: SimpleQueue[Executor] = SimpleQueue()
+        self._executors: list[Executor] = []
+        try:
+            for _ in range(config.cores):
+                self._executors.append(Executor(config, rewards))
+                self._idle.put(self._executors[-1])
+        except BaseException:
+            self.close()
+            raise
+        self._threads = ThreadPoolExecutor(config.cores, thread_name_prefix="judge")
+        self._cache = _Cache(config.cached_verdicts)
+
+    @property
+    def cache_hits(self) -> int:
+        """Verdicts so far that were remembered, not made."""
+        return self._cache.hits
+
+    def judge(self, problem: Problem, text: str, *, hidden: bool = False) -> Verdict:
+        """One verdict, in the caller's thread. Raises UserError for a problem without tests."""
+        return self._judge(Job(problem, text, hidden))
+
+    def judge_all(self, jobs: Iterable[Job]) -> Iterator[Verdict]:
+        """One verdict per job, in order; jobs are taken as they are needed. Raises UserError for a problem without tests."""
+        waiting: deque[Future[Verdict]] = deque()
+        try:
+            for job in jobs:
+                waiting.append(self._threads.submit(self._judge, job))
+                if len(waiting) > _AHEAD * self._cores:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            for future in waiting:
+                future.cancel()
+
+    def close(self) -> None:
+        """End all judges, after what they are at."""
+        if hasattr(self, "_threads"):
+            self._threads.shutdown(cancel_futures=True)
+        for executor in self._executors:
+            executor.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, err: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+    def _judge(self, job: Job) -> Verdict:
+        """A remembered verdict or a new one; a SANDBOX_ERROR is retried once, by another judge where there is one."""
+        key = _key(job)
+        known = self._cache.get(key)
+        if known is not None:
+            return known
+        verdict = self._run(job)
+        if verdict.outcome is Outcome.SANDBOX_ERROR:
+            verdict = self._run(job)
+        self._cache.put(key, verdict)
+        return verdict
+
+    def _run(self, job: Job) -> Verdict:
+        executor = self._idle.get()
+        try:
+            return executor.judge(job.problem, job.text, hidden=job.hidden)
+        finally:
+            self._idle.put(executor)
+
+
+def _key(job: Job) -> bytes:
+    digest = hashlib.sha256(repr((job.problem.id, job.hidden)).encode("utf-8", "surrogatepass"))
+    digest.update(job.text.encode("utf-8", "surrogatepass"))
+    return digest.digest()
+
+
+class _Cache:
+    """The newest verdicts by program; time-outs and our own errors are not kept, since they may not come again."""
+
+    def __init__(self, size: int) -> None:
+        self.hits = 0
+        self._size = size
+        self._lock = Lock()
+        self._verdicts: OrderedDict[bytes, Verdict] = OrderedDict()
+
+    def get(self, key: bytes) -> Verdict | None:
+        with self._lock:
+            known = self._verdicts.get(key)
+            if known is not None:
+                self.hits += 1
+                self._verdicts.move_to_end(key)
+            return known
+
+    def put(self, key: bytes, verdict: Verdict) -> None:
+        if verdict.outcome is Outcome.SANDBOX_ERROR or verdict.detail is Detail.TIMEOUT:
+            return
+        with self._lock:
+            self._verdicts[key] = verdict
+            while len(self._verdicts) > self._size:
+                self._verdicts.popitem(last=False)
