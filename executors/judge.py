@@ -5,44 +5,46 @@ Expected answers stay here. What a child sends is plain data: it is decoded and 
 
 from __future__ import annotations
 
-import json
 import math
-import os
+import re
+from collections.abc import Callable
+from functools import partial
 from types import TracebackType
 from typing import Self
 
 from contracts.errors import UserError
-from contracts.records import Outcome, Problem, Test, TestResult, Verdict
+from contracts.records import Outcome, Problem, Test, TestKind, TestResult, Trust, Verdict
 from contracts.sections import ExecutorsConfig, RewardsConfig
-from executors.confine import Limits
-from executors.running import Running, Unprepared
-from executors.schedule import Judged, run_all
+from executors import plain, tiers
+from executors.asserting import Asserting
+from executors.confine import Limits, Tier
+from executors.running import Task, Unprepared, run_batch
+from executors.schedule import UNRUN, Judged, run_all
 from executors.spans import ErrorReport, locate_error, locate_syntax
-from executors.watch import Child
+from executors.watch import Bounds
 from executors.worker import Worker, ZygoteDied
 
 _SPARE_CPU_SECONDS = 10
 _MESSAGE = 300
-_CANARY, _CANARY_TESTS = "print(1)", (Test("", "1"),)
+_USES_NUMPY = re.compile(r"\b(numpy|np)\b")
+_CANARY = Problem(id="canary", question="", tests=(Test("1 2", "3"),))
+_CANARIES = {"print(sum(map(int, input().split())))": Outcome.PASS, "print(4)": Outcome.FAILURE}
 
 
 class Executor:
-    """Programs → verdicts, one at a time, by one warm zygote.
+    """Programs → verdicts, one at a time, by warm zygotes of its own.
 
-    Raises UserError where this machine cannot isolate programs, unless the recipe allows that in so many words.
+    Raises UserError where this machine cannot isolate programs, unless the recipe allows that in so many words. `tier` is the
+    strongest that the machine has, where none is given.
     """
 
-    def __init__(self, config: ExecutorsConfig, rewards: RewardsConfig) -> None:
-        check_isolation(config)
+    def __init__(self, config: ExecutorsConfig, rewards: RewardsConfig, tier: Tier | None = None) -> None:
         self.config = config
         self.rewards = rewards
-        self._worker = Worker(
-            Limits(
-                cpu_seconds=math.ceil(config.cpu_seconds * (config.max_tests + 1)) + _SPARE_CPU_SECONDS,
-                address_space=(4 * config.memory_mb << 20) + (4 << 30),
-                output=config.output_mb << 20,
-            )
-        )
+        self.tier = tiers.require(config) if tier is None else tier
+        self._workers: dict[str, Worker] = {}
+        self._inputs: dict[bool, _Inputs] = {}
+        self._worker("plain")
 
     def judge(self, problem: Problem, text: str, *, hidden: bool = False) -> Verdict:
         """The verdict on a program by the problem's tests, or by its hidden tests where it has some and `hidden` is set.
@@ -55,26 +57,50 @@ class Executor:
         tests = tests[: self.config.max_tests]
         if not tests:
             raise UserError(f"problem {problem.id} has no tests", "Leave it out: without tests nothing can be judged")
+        task = self._task(problem, tests, text, hidden)
         for _ in range(2):
             try:
-                return self._verdict(problem.fn_name, text, tests)
+                return self._verdict(problem, task)
             except (ZygoteDied, OSError):
                 if not self._recovers():
                     return Verdict(outcome=Outcome.SANDBOX_ERROR, message="no zygote judges any program", total=len(tests))
         error = ErrorReport("disallowed", message="the program ended the process that it was forked from")
-        return self._ran([Judged(Outcome.RUNTIME_ERROR, 0.0, error), *_unrun(len(tests) - 1)], text)
+        return self._ran([Judged(Outcome.RUNTIME_ERROR, 0.0, error), *[UNRUN] * (len(tests) - 1)], text)
 
-    def _recovers(self) -> bool:
-        """Replace the zygote: does the new one judge a known program right?"""
+    @property
+    def restarts(self) -> int:
+        """How often a zygote had to be replaced."""
+        return sum(worker.restarts for worker in self._workers.values())
+
+    @property
+    def zygotes(self) -> list[int]:
+        """Process ids of the zygotes, as far as they were needed."""
+        return [worker.pid for worker in self._workers.values()]
+
+    def is_healthy(self) -> bool:
+        """Does it judge a right and a wrong program right?"""
         try:
-            self._worker.restart()
-            return self._verdict(None, _CANARY, _CANARY_TESTS).outcome is Outcome.PASS
+            for text, outcome in _CANARIES.items():
+                task = self._task(_CANARY, _CANARY.tests, text, hidden=False)
+                if self._verdict(_CANARY, task).outcome is not outcome:
+                    return False
         except (ZygoteDied, OSError):
             return False
+        return True
+
+    def _recovers(self) -> bool:
+        """Replace the zygotes: do the new ones judge known programs right?"""
+        try:
+            for worker in self._workers.values():
+                worker.restart()
+        except (ZygoteDied, OSError):
+            return False
+        return self.is_healthy()
 
     def close(self) -> None:
-        """End the zygote."""
-        self._worker.close()
+        """End the zygotes."""
+        for worker in self._workers.values():
+            worker.close()
 
     def __enter__(self) -> Self:
         return self
@@ -82,22 +108,45 @@ class Executor:
     def __exit__(self, kind: type[BaseException] | None, err: BaseException | None, trace: TracebackType | None) -> None:
         self.close()
 
-    def _verdict(self, fn_name: str | None, text: str, tests: tuple[Test, ...]) -> Verdict:
-        task = {"text": text, "fn_name": fn_name, "prelude": self.config.prelude, "longest": self.config.output_mb << 20}
-        job = json.dumps(task).encode("ascii")
+    def _worker(self, kind: str) -> Worker:
+        """The worker of a kind, `plain`, `numpy` or `tests`: each has a zygote of its own, started when it is first needed."""
+        if kind not in self._workers:
+            limits = Limits(address_space=(4 * self.config.memory_mb << 20) + (4 << 30))
+            self._workers[kind] = Worker(self.tier, limits, self.config.prelude, numpy=kind == "numpy")
+        return self._workers[kind]
 
-        def start() -> Running:
-            return Running(Child(self._worker, self.config, job), fn_name, tests, self.config)
+    def _task(self, problem: Problem, tests: tuple[Test, ...], text: str, hidden: bool) -> Task:
+        inputs = self._inputs.get(hidden)
+        if inputs is None or inputs.problem is not problem:
+            inputs = self._inputs[hidden] = _Inputs(problem, tests)
+        cpu_seconds = max(self.config.cpu_seconds, self.config.reference_factor * (problem.reference_seconds or 0.0))
+        bounds = Bounds(
+            cpu_seconds=cpu_seconds,
+            memory=self.config.memory_mb << 20,
+            output=(self.config.output_mb << 20) + inputs.expected_size,
+            all_cpu_seconds=math.ceil(cpu_seconds * (len(tests) + 1)) + _SPARE_CPU_SECONDS,
+        )
+        return Task(text, problem.kind, problem.fn_name, tests, inputs.encoded, bounds, self.config)
 
+    def _verdict(self, problem: Problem, task: Task) -> Verdict:
+        worker = self._worker("numpy" if _USES_NUMPY.search(task.text) else "plain")
+        prelude: str = self.config.prelude
+        trust = Trust.FULL
         try:
-            results = run_all(len(tests), start)
+            if problem.test_setup is None:
+                results = run_all(len(task.tests), partial(run_batch, worker, task, task.kind.value, prelude))
+            else:
+                prelude = "asserts" if prelude == "apps" else "none"
+                asserting = Asserting(worker, self._worker("tests"), task, problem.test_setup, prelude)
+                results = run_all(len(task.tests), asserting.run)
+                trust = Trust.LOW if asserting.shared else Trust.FULL
         except Unprepared as err:
-            return self._unprepared(err, text, len(tests))
-        return self._ran(results, text)
+            return self._unprepared(err, task.text, len(task.tests))
+        return self._ran(results, task.text, trust)
 
     def _unprepared(self, err: Unprepared, text: str, total: int) -> Verdict:
         if isinstance(err.cause, ErrorReport):
-            return self._ran([Judged(Outcome.RUNTIME_ERROR, err.seconds, err.cause), *_unrun(total - 1)], text)
+            return self._ran([Judged(Outcome.RUNTIME_ERROR, err.seconds, err.cause), *[UNRUN] * (total - 1)], text)
         category, span = locate_syntax(err.cause, text, self.rewards.categories)
         return Verdict(
             outcome=Outcome.SYNTAX_ERROR,
@@ -109,7 +158,7 @@ class Executor:
             seconds=err.seconds,
         )
 
-    def _ran(self, results: list[Judged], text: str) -> Verdict:
+    def _ran(self, results: list[Judged], text: str, trust: Trust = Trust.FULL) -> Verdict:
         error = next((result.error for result in results if result.error), None)
         outcomes = [result.outcome for result in results]
         outcome, category, span = Outcome.PASS, None, None
@@ -129,31 +178,20 @@ class Executor:
             category=category,
             span=span,
             seconds=sum(result.seconds for result in results),
+            trust=trust,
         )
 
 
-def check_isolation(config: ExecutorsConfig) -> None:
-    """Raises UserError where this machine lacks what isolation needs and the recipe doesn't allow that."""
-    missing = missing_baseline()
-    if missing and not config.allow_weak_isolation:
-        raise UserError(
-            f"this machine cannot isolate programs: it lacks {', '.join(missing)}",
-            "Run on Linux 5.3 or newer, or set executors.allow_weak_isolation=true if every program is trusted",
-        )
+class _Inputs:
+    """A problem's tests as children get them: made once for all its programs."""
+
+    def __init__(self, problem: Problem, tests: tuple[Test, ...]) -> None:
+        self.problem = problem
+        self.encoded = tuple(map(_encoder(problem.kind), tests))
+        self.expected_size = sum(len(test.expected) for test in tests) if problem.kind is TestKind.STDIN else 0
 
 
-def missing_baseline() -> list[str]:
-    """What the executors' isolation needs and this machine lacks."""
-    missing = [name for name in ("memfd_create", "pidfd_open") if not hasattr(os, name)]
-    if missing:
-        return missing
-    try:
-        os.close(os.pidfd_open(os.getpid()))
-        os.close(os.memfd_create("probe"))
-    except OSError as err:
-        return [str(err)]
-    return []
-
-
-def _unrun(count: int) -> list[Judged]:
-    return [Judged(Outcome.RUNTIME_ERROR, 0.0)] * count
+def _encoder(kind: TestKind) -> Callable[[Test], bytes]:
+    if kind is TestKind.CALL:
+        return lambda test: plain.encode(test.input)
+    return lambda test: test.input.encode("utf-8", "surrogatepass")

@@ -46,3 +46,14 @@ def queue_seconds(pid: int) -> float | None:
     except OSError:
         return None
     return nanoseconds / 1e9
+
+
+def process_of(pidfd: int) -> int:
+    """The id of a process in our own namespace. Raises ProcessLookupError for one that is gone."""
+    with open(f"/proc/self/fdinfo/{pidfd}", "rb") as file:
+        for line in file:
+            if line.startswith(b"Pid:"):
+                pid = int(line[4:])
+                if pid > 0:
+                    return pid
+    raise ProcessLookupError

@@ -1,21 +1,24 @@
 """Plain data on its way between judge and sandbox: a JSON form that keeps Python's types apart.
 
-Both sides use it, so it imports nothing but the standard library. Encoding looks only at exact types and calls no method of
-the objects it meets; decoding builds nothing but plain data. The judge decodes answers by `decode_answer`, in a time that the
-program does not choose.
+Both sides use it, so it imports nothing but the standard library. Encoding calls no method that a program can have written: an
+instance of a subclass is taken for what its built-in base says it is. Decoding builds nothing but plain data. The judge decodes
+answers by `decode_answer`, in a time that the program does not choose.
 
     None, bool, str, int within ±2**53, finite float   as JSON has them
     list                                               a JSON array
     tuple, set, frozenset                              {"tuple": […]}, {"set": […]}, {"frozenset": […]}
     dict                                               {"dict": [[key, value], …]}
     any other int, nan and infinities                  {"int": "0x…"}, {"float": "nan"}
+    numpy's numbers and arrays                         what their item and tolist say
 """
 
 from __future__ import annotations
 
 import json
 import math
-from dataclasses import dataclass
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 MAX_DEPTH = 64
@@ -36,12 +39,18 @@ class Unhashed:
     """Of a dict: (key, value)."""
 
 
-class _Room:
-    """How many values containers may still hold; may they be hashed?"""
+def _refuse(value: Any) -> tuple[str, Any]:
+    raise NotPlain(f"{type(value).__name__} is not plain data")
 
-    def __init__(self, left: int, *, hashes: bool = True) -> None:
-        self.left = left
-        self.hashes = hashes
+
+@dataclass(slots=True)
+class _Room:
+    """How many values containers may still hold, whether they may be hashed, and what to make of other types and tags."""
+
+    left: int
+    hashes: bool = True
+    pack: Callable[[Any], tuple[str, Any]] = _refuse
+    unpack: Mapping[str, Callable[[Any], Any]] = field(default_factory=dict)
 
     def take(self, count: int) -> None:
         """Raises NotPlain where there is no room."""
@@ -50,14 +59,14 @@ class _Room:
             raise NotPlain("too big")
 
 
-def encode(value: Any) -> bytes:
-    """Plain data as ASCII JSON. Raises NotPlain."""
-    return json.dumps(_tagged(value, MAX_DEPTH, _Room(MAX_NODES))).encode("ascii")
+def encode(value: Any, pack: Callable[[Any], tuple[str, Any]] = _refuse) -> bytes:
+    """Plain data as ASCII JSON; `pack` makes a tag and plain data of other types. Raises NotPlain."""
+    return json.dumps(_tagged(value, MAX_DEPTH, _Room(MAX_NODES, pack=pack))).encode("ascii")
 
 
-def decode(payload: bytes) -> Any:
-    """The value that `encode` was given. Raises NotPlain for anything that `encode` does not make."""
-    return _decoded(payload, _Room(MAX_NODES))
+def decode(payload: bytes, unpack: Mapping[str, Callable[[Any], Any]] | None = None) -> Any:
+    """The value that `encode` was given; `unpack` undoes `pack`. Raises NotPlain for anything that `encode` does not make."""
+    return _decoded(payload, _Room(MAX_NODES, unpack=unpack or {}))
 
 
 def decode_answer(payload: bytes, most: int) -> Any:
@@ -80,7 +89,9 @@ def _decoded(payload: bytes, room: _Room) -> Any:
 
 
 def _tagged(value: Any, depth: int, room: _Room) -> Any:
-    kind = type(value)
+    kind: Any = type(value)
+    if kind not in _KINDS:
+        kind, value = _based(value, room)
     if value is None or kind is bool or kind is str:
         return value
     if kind is int:
@@ -89,15 +100,37 @@ def _tagged(value: Any, depth: int, room: _Room) -> Any:
         return value if math.isfinite(value) else {"float": repr(value)}
     if depth == 0:
         raise NotPlain("too deep or recursive")
-    if kind in (list, tuple, set, frozenset, dict):
-        room.take(len(value))
+    if isinstance(kind, str):
+        return {kind: _tagged(value, depth - 1, room)}
+    room.take(len(value))
     if kind is list:
         return [_tagged(item, depth - 1, room) for item in value]
-    if kind is tuple or kind is set or kind is frozenset:
-        return {kind.__name__: [_tagged(item, depth - 1, room) for item in value]}
     if kind is dict:
         return {"dict": [[_tagged(key, depth - 1, room), _tagged(item, depth - 1, room)] for key, item in value.items()]}
-    raise NotPlain("not plain data")
+    return {kind.__name__: [_tagged(item, depth - 1, room) for item in value]}
+
+
+_KINDS = (type(None), bool, int, float, str, list, tuple, set, frozenset, dict)
+
+
+def _based(value: Any, room: _Room) -> tuple[Any, Any]:
+    """A value of another type as its built-in base's, or the tag and plain data that stand for it. Raises NotPlain."""
+    kind = type(value)
+    numpy = sys.modules.get("numpy")
+    if numpy is not None and issubclass(kind, numpy.generic | numpy.ndarray):
+        value = (numpy.generic.item if issubclass(kind, numpy.generic) else numpy.ndarray.tolist)(value)
+        return type(value), value
+    for base in (int, float):
+        if issubclass(kind, base):
+            return base, base.__pos__(value)
+    if issubclass(kind, str):
+        return str, str.__str__(value)
+    for collection in (list, tuple, set, frozenset):
+        if issubclass(kind, collection):
+            return collection, collection(collection.__iter__(value))
+    if issubclass(kind, dict):
+        return dict, dict(dict.items(value))
+    return room.pack(value)
 
 
 def _untagged(tree: Any, depth: int, room: _Room) -> Any:
@@ -113,6 +146,8 @@ def _untagged(tree: Any, depth: int, room: _Room) -> Any:
         return int(body, 16)
     if tag == "float":
         return {"nan": math.nan, "inf": math.inf, "-inf": -math.inf}[body]
+    if tag in room.unpack:
+        return room.unpack[tag](_untagged(body, depth - 1, room))
     kind: type[Any] = {"tuple": tuple, "set": set, "frozenset": frozenset, "dict": dict}[tag]
     room.take(len(body))
     items: list[Any]

@@ -1,12 +1,13 @@
 """Names that programs may use without importing them; they go into a program's globals, never in front of its text.
 
-Runs on the sandboxed side: standard library only. numpy (`np` of the apps prelude) is slow to import, so only a text that
-says `np` gets it.
+Runs on the sandboxed side: standard library only, and numpy in the zygotes that are for programs that say so.
 """
 
 from __future__ import annotations
 
-import re
+import importlib
+import os
+import sys
 from typing import Any
 
 # The header that the APPS harness puts in front of every program, as names.
@@ -19,23 +20,34 @@ from math import sqrt, sin, cos, tan, ceil, fabs, floor, gcd, exp, log, log2
 from typing import List, Tuple
 from heapq import *
 """
+# What published harnesses of MBPP and HumanEval import.
+_ASSERTS = """
+from typing import *
+import math, re, collections, itertools, functools, heapq, string, sys, random, copy, operator
+"""
+Names = dict[str, dict[str, Any]]
+"""A prelude's name → the names that it defines."""
 
 
-def prelude(name: str) -> dict[str, Any]:
-    """The names of prelude `none` or `apps`, without numpy."""
-    names: dict[str, Any] = {}
+def load(name: str, numpy: str | None) -> Names:
+    """Preludes `none` and `asserts`, and `apps` where it is asked for. `numpy` is the folder that numpy is imported from."""
+    if numpy is not None:
+        sys.path.append(numpy)
+        importlib.import_module("numpy")
+        sys.path.remove(numpy)
+    names: Names = {"none": {}, "asserts": _defined(_ASSERTS)}
     if name == "apps":
-        exec(_APPS, names)
-        del names["__builtins__"]
+        names["apps"] = _defined(_APPS + ("import numpy as np\n" if numpy else ""))
     return names
 
 
-def add_numpy(names: dict[str, Any], name: str, text: str) -> None:
-    """Put `np` beside the apps prelude's names if the text says so and numpy is there."""
-    if name != "apps" or not re.search(r"\bnp\b", text):
-        return
-    try:
-        import numpy
-    except ImportError:
-        return
-    names["np"] = numpy
+def numpy_folders(numpy: str | None) -> list[str]:
+    """What numpy reads when more of it is imported."""
+    return [] if numpy is None else [os.path.join(numpy, "numpy"), os.path.join(numpy, "numpy.libs")]
+
+
+def _defined(source: str) -> dict[str, Any]:
+    names: dict[str, Any] = {}
+    exec(source, names)
+    del names["__builtins__"]
+    return names

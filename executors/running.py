@@ -5,27 +5,37 @@ A report is the program's own word. It is decoded into plain data, never evaluat
 
 from __future__ import annotations
 
+import json
 import os
 import signal
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import msgspec
 
-from contracts.records import Outcome, Test
+from contracts.records import Outcome, Test, TestKind
 from contracts.sections import ExecutorsConfig
 from executors import plain
 from executors.compare import same_output, same_value
 from executors.schedule import Judged
 from executors.spans import ErrorReport, SyntaxReport
-from executors.watch import Child, Ended, Ran
+from executors.watch import Bounds, Child, Ended, Ran
+from executors.worker import Worker
 
 
-class _Report(msgspec.Struct, frozen=True):
+class Report(msgspec.Struct, frozen=True):
     """A child's report: its first line."""
 
     syntax: SyntaxReport | None = None
+    """The program does not compile."""
     error: ErrorReport | None = None
     thread_error: ErrorReport | None = None
-    spent: bool = False
+    """Of a thread that nobody waited for; it counts where the answer is wrong."""
+    failed: str | None = None
+    """What an assertion said, in a test that shares the program's process."""
+    seconds: float = 0.0
+    out: int = 0
+    """How far stdout has grown."""
 
 
 class Unprepared(Exception):
@@ -36,87 +46,127 @@ class Unprepared(Exception):
         self.seconds = seconds
 
 
-class Running:
-    """One child with a compiled program, its results compared. Raises Unprepared for a program that doesn't get so far."""
+class Task(NamedTuple):
+    """A program with the tests that it is judged by."""
 
-    def __init__(self, child: Child, fn_name: str | None, tests: tuple[Test, ...], config: ExecutorsConfig) -> None:
-        self._child = child
-        self._fn_name = fn_name
-        self._tests = tests
-        self._config = config
-        try:
-            self._prepare()
-        except BaseException:
-            child.close()
-            raise
+    text: str
+    kind: TestKind
+    fn_name: str | None
+    tests: tuple[Test, ...]
+    inputs: tuple[bytes, ...]
+    """The tests' inputs as a child gets them."""
+    bounds: Bounds
+    config: ExecutorsConfig
 
-    def _prepare(self) -> None:
-        ran = self._child.prepare()
-        if ran.ended is not Ended.REPORTED:
-            raise Unprepared(_ending(ran), ran.seconds)
-        report, _ = _read(ran.report)
-        if report is None:
-            raise Unprepared(_DISALLOWED, ran.seconds)
-        if report.syntax is not None:
-            raise Unprepared(report.syntax, ran.seconds)
-
-    def test(self, index: int) -> Judged:
-        """Run and compare one test."""
-        test = self._tests[index]
-        feed = plain.encode(test.input) if self._fn_name else test.input.encode("utf-8", "surrogatepass")
-        ran = self._child.run(feed)
-        if ran.ended is not Ended.REPORTED:
-            if ran.ended is Ended.DIED and ran.status == 0 and not self._fn_name:
-                return self._answered(ran, test, b"", usable=False)
-            return Judged(Outcome.RUNTIME_ERROR, ran.seconds, _ending(ran), usable=False, doubtful=ran.doubtful)
-        report, value = _read(ran.report)
-        error = _DISALLOWED if report is None else report.error
-        if report is None or error is not None:
-            return Judged(Outcome.RUNTIME_ERROR, ran.seconds, error, usable=False)
-        tested = self._answered(ran, test, value, usable=not report.spent)
-        if tested.outcome is not Outcome.PASS and report.thread_error is not None:
-            return Judged(Outcome.RUNTIME_ERROR, ran.seconds, report.thread_error, usable=False)
-        return tested
-
-    def close(self) -> None:
-        """End the child."""
-        self._child.close()
-
-    def _answered(self, ran: Ran, test: Test, value: bytes, *, usable: bool) -> Judged:
-        if self._fn_name:
-            try:
-                answer = plain.decode_answer(value, plain.size(test.expected))  # a larger one is wrong in any case
-                right = same_value(answer, test.expected, self._config.compare)
-            except plain.NotPlain:
-                right = False
-        else:
-            right = same_output(ran.out.decode("utf-8", "surrogateescape"), test.expected, self._config.compare)
-        return Judged(Outcome.PASS if right else Outcome.FAILURE, ran.seconds, usable=usable)
+    def job(self, kind: str, prelude: str, inputs: Sequence[bytes] = ()) -> bytes:
+        """What a child reads from its feed."""
+        sizes = [len(given) for given in inputs]
+        head = {"kind": kind, "text": self.text, "entry": self.fn_name, "prelude": prelude, "sizes": sizes}
+        return framed({**head, "longest": self.bounds.output}, b"".join(inputs))
 
 
-_DISALLOWED = ErrorReport("disallowed", message="the program broke into its own reports")
+def run_batch(worker: Worker, task: Task, kind: str, prelude: str, first: int, last: int) -> list[Judged]:
+    """Run tests first … last − 1 in one new child and compare: results of those that it came to, the one that ended it included.
+
+    Raises Unprepared for a program that doesn't get to its tests, ZygoteDied where the machine fails.
+    """
+    child = Child(worker, task.bounds, task.job(kind, prelude, task.inputs[first:last]))
+    try:
+        ran = child.wait()
+    finally:
+        child.close()
+    prepared, *rest = ran.reports or [b""]
+    check_prepared(prepared, ran)
+    results: list[Judged] = []
+    printed = 0
+    for index, payload in zip(range(first, last), rest, strict=False):
+        report, value = read(payload)
+        if report is None or not printed <= report.out <= len(ran.out):
+            return [*results, Judged(Outcome.RUNTIME_ERROR, ran.seconds, DISALLOWED)]
+        results.append(_judged(report, value, ran.out[printed : report.out], task, kind, task.tests[index]))
+        printed = report.out
+    if ran.ended is not Ended.REPORTED and len(results) < last - first:
+        results.append(_ended(ran, ran.out[printed:], task, kind, task.tests[first + len(results)]))
+    return results or [Judged(Outcome.RUNTIME_ERROR, ran.seconds, DISALLOWED)]
 
 
-def _read(payload: bytes) -> tuple[_Report | None, bytes]:
-    """A report and the encoded value behind it; None for bytes that are no report."""
+def check_prepared(payload: bytes, ran: Ran) -> None:
+    """Raises Unprepared unless the child's first report says that the program compiles."""
+    if not payload:
+        raise Unprepared(ending(ran), ran.seconds)
+    report, _ = read(payload)
+    if report is None:
+        raise Unprepared(DISALLOWED, ran.seconds)
+    if report.syntax is not None:
+        raise Unprepared(report.syntax, ran.seconds)
+
+
+def _judged(report: Report, value: bytes, out: bytes, task: Task, kind: str, test: Test) -> Judged:
+    """One reported test's result."""
+    if report.seconds > task.bounds.cpu_seconds:
+        return Judged(Outcome.RUNTIME_ERROR, report.seconds, TIMEOUT)
+    if report.error is not None:
+        return Judged(Outcome.RUNTIME_ERROR, report.seconds, report.error)
+    match kind:
+        case "stdin":
+            right = same_output(out.decode("utf-8", "surrogateescape"), test.expected, task.config.compare)
+        case "call":
+            right = _same(value, test.expected, task.config)
+        case _:
+            right = report.failed is None
+    if not right and report.thread_error is not None:
+        return Judged(Outcome.RUNTIME_ERROR, report.seconds, report.thread_error)
+    return Judged(Outcome.PASS if right else Outcome.FAILURE, report.seconds)
+
+
+def _same(value: bytes, expected: Any, config: ExecutorsConfig) -> bool:
+    try:
+        answer = plain.decode_answer(value, plain.size(expected))  # a larger one is wrong in any case
+        return same_value(answer, expected, config.compare)
+    except plain.NotPlain:
+        return False
+
+
+def _ended(ran: Ran, out: bytes, task: Task, kind: str, test: Test) -> Judged:
+    """The result of the test that ended its child: the output of one that exits with 0 still counts."""
+    if ran.ended is Ended.DIED and ran.status == 0 and kind == "stdin":
+        return _judged(Report(seconds=ran.seconds), b"", out, task, kind, test)
+    return Judged(Outcome.RUNTIME_ERROR, ran.seconds, ending(ran), doubtful=ran.doubtful)
+
+
+DISALLOWED = ErrorReport("disallowed", message="the program broke into its own reports")
+TIMEOUT = ErrorReport("timeout", message="time limit exceeded")
+
+
+def framed(head: dict[str, Any], body: bytes = b"") -> bytes:
+    """A request as executors/exchange.py reads it."""
+    line = json.dumps(head).encode("ascii") + b"\n"
+    return (len(line) + len(body)).to_bytes(4, "little") + line + body
+
+
+def read(payload: bytes) -> tuple[Report | None, bytes]:
+    """A report and what is behind it; None for bytes that are no report."""
     head, _, value = payload.partition(b"\n")
     try:
-        return msgspec.json.decode(head, type=_Report), value
+        return msgspec.json.decode(head, type=Report), value
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None, b""
 
 
-def _ending(ran: Ran) -> ErrorReport:
-    """The error of a child that ended without a report."""
+def ending(ran: Ran) -> ErrorReport:
+    """The error of a child that ended without a report, or said that it was done without one."""
     match ran.ended:
         case Ended.TIMEOUT:
-            return ErrorReport("timeout", message="time limit exceeded")
+            return TIMEOUT
         case Ended.MEMORY:
             return ErrorReport("memory", message="memory limit exceeded")
-        case Ended.DISALLOWED:
-            return _DISALLOWED
         case Ended.OUTPUT_LIMIT:
             return ErrorReport("output_limit", message="output limit exceeded")
+        case Ended.REPORTED:
+            return DISALLOWED
     if os.WIFSIGNALED(ran.status):
-        return ErrorReport("exit", message=f"killed: {signal.strsignal(os.WTERMSIG(ran.status))}")
+        name = signal.strsignal(os.WTERMSIG(ran.status))
+        if os.WTERMSIG(ran.status) == signal.SIGSYS:
+            return ErrorReport("disallowed", message="a system call of another architecture")
+        return ErrorReport("exit", message=f"killed: {name}")
     return ErrorReport("exit", message=f"exit code {os.WEXITSTATUS(ran.status)}")

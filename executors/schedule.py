@@ -1,14 +1,13 @@
 """In which child each test runs: all in one, unless a crash or leaked state says otherwise. A pure state machine.
 
-After a crash the rest runs in a new child. The first failing test that was not the first in its child is run again alone, since
-an earlier test may have left state behind; if it passes alone, each remaining test gets a child of its own.
+Where a child ends early the rest runs in a new one. The first failing test that was not the first in its child is run again
+alone, since an earlier test may have left state behind; if it passes alone, each remaining test gets a child of its own.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import ExitStack
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 from contracts.records import Detail, Outcome
 from executors.spans import ErrorReport
@@ -23,50 +22,31 @@ class Judged(NamedTuple):
     outcome: Outcome
     seconds: float
     error: ErrorReport | None = None
-    usable: bool = True
-    """May the child run another test?"""
     doubtful: bool = False
     """To be run again once."""
 
 
-class Child(Protocol):
-    """A process with the program."""
-
-    def test(self, index: int) -> Judged:
-        """Run one test."""
-        ...
-
-    def close(self) -> None:
-        """End it."""
-        ...
+UNRUN = Judged(Outcome.RUNTIME_ERROR, 0.0)
+Run = Callable[[int, int], list[Judged]]
+"""Run tests first … last − 1 in a new child: results of at least the first of them, in order."""
 
 
-def run_all(count: int, start: Callable[[], Child]) -> list[Judged]:
-    """The results of tests 0 … count − 1. One child lives at a time; each is closed once, whatever is raised."""
+def run_all(count: int, run: Run) -> list[Judged]:
+    """The results of tests 0 … count − 1."""
     results: list[Judged] = []
-    child: Child | None = None
     is_confirmed = alone = False
-    with ExitStack() as current:
-
-        def renew() -> Child:
-            current.close()
-            started = start()
-            current.callback(started.close)
-            return started
-
-        for index in range(count):
-            if sum(result.error is not None and result.error.detail is Detail.TIMEOUT for result in results) >= MAX_TIMEOUTS:
-                results.append(Judged(Outcome.RUNTIME_ERROR, 0.0))
-                continue
-            is_first = child is None or alone or not results[-1].usable
-            if child is None or is_first:
-                child = renew()
-            result = child.test(index)
-            if result.doubtful or (result.outcome is not Outcome.PASS and not is_first and not is_confirmed):
-                is_confirmed = is_confirmed or not is_first
-                child = renew()
-                again = child.test(index)
-                alone = alone or (again.outcome is Outcome.PASS and not is_first)
-                result = again
+    while len(results) < count:
+        if sum(result.error is not None and result.error.detail is Detail.TIMEOUT for result in results) >= MAX_TIMEOUTS:
+            return results + [UNRUN] * (count - len(results))
+        start = len(results)
+        for place, result in enumerate(run(start, start + 1 if alone else count), start):
+            is_first = place == start
+            confirming = result.outcome is not Outcome.PASS and not is_first and not is_confirmed
+            if result.doubtful or confirming:
+                is_confirmed = is_confirmed or confirming
+                result = run(place, place + 1)[0]
+                alone = alone or (result.outcome is Outcome.PASS and confirming)
             results.append(result)
+            if alone:
+                break
     return results

@@ -1,11 +1,13 @@
-"""One child watched from outside: hand it a test, wait for its report, kill it where it goes too far.
+"""One child watched from outside: hand it work, wait until it has done it, kill it where it goes too far.
 
 CPU time is limited per test; the wall-clock backstop max(3 · limit, limit + 2 s) counts wall time minus the time that the child
-waited for a CPU, so that verdicts do not depend on the machine's load.
+waited for a CPU, so that verdicts do not depend on the machine's load. A test's time starts when the report of the one before it
+is seen; a child that makes up reports only ends its own program sooner.
 """
 
 from __future__ import annotations
 
+import fcntl
 import os
 import select
 import signal
@@ -16,43 +18,61 @@ from contextlib import ExitStack, contextmanager
 from enum import Enum, auto
 from typing import NamedTuple
 
-from contracts.sections import ExecutorsConfig
-from executors.child import Files
-from executors.measure import cpu_seconds, peak_resident_bytes, queue_seconds, resident_bytes
-from executors.worker import Worker, ZygoteDied, memory_file
+from executors.confine import Ceilings
+from executors.measure import cpu_seconds, peak_resident_bytes, process_of, queue_seconds, resident_bytes
+from executors.worker import Worker, ZygoteDied
 
 _POLL_MS = 5
 _LONG_SECONDS = 0.02
-"""Shorter tests cannot have filled the memory between two looks."""
+"""Shorter lives cannot have filled the memory between two looks."""
 _LOAD_FACTOR = 10
 """Wall time is never more than this many backstops, whatever the child waited for."""
 _SLACK = 65536
-"""Bytes of a report beside the returned value."""
+"""Bytes of reports beside returned values."""
 
 
 class Ended(Enum):
-    """How a test, or the compilation before the first one, ended."""
+    """How a child's work, or its share of it, ended."""
 
     REPORTED = auto()
     DIED = auto()
     TIMEOUT = auto()
     MEMORY = auto()
     OUTPUT_LIMIT = auto()
-    DISALLOWED = auto()
-    """A report longer than the child would make."""
 
 
 _BY_SIGNAL: dict[int, Ended] = {signal.SIGXFSZ: Ended.OUTPUT_LIMIT, signal.SIGXCPU: Ended.TIMEOUT}
 """The kernel's own kills, at the ceilings of executors/confine.py."""
 
 
+class Bounds(NamedTuple):
+    """How far a child may go."""
+
+    cpu_seconds: float
+    """Per test."""
+    memory: int
+    """Bytes resident."""
+    output: int
+    """Bytes of stdout and stderr, and of returned values, in all tests together."""
+    all_cpu_seconds: int = 60
+    """All tests together, compilation included."""
+
+    @property
+    def wall_seconds(self) -> float:
+        """The backstop."""
+        return max(3 * self.cpu_seconds, self.cpu_seconds + 2.0)
+
+
 class Ran(NamedTuple):
-    """What came of one test, all of it the program's own word but how it ended and its time."""
+    """What came of some work, all of it the program's own word but how it ended and the time."""
 
     ended: Ended
+    reports: list[bytes]
+    """Complete ones, since the last time."""
+    out: bytes
+    """All of stdout."""
     seconds: float
-    report: bytes = b""
-    out: bytes = b""
+    """CPU time since the last report that was seen, or since the work was handed out."""
     status: int = 0
     """The child's wait status, where it died."""
     doubtful: bool = False
@@ -60,15 +80,12 @@ class Ran(NamedTuple):
 
 
 class Child:
-    """A forked child with one program. Raises ZygoteDied from every method when the zygote is gone."""
+    """A forked child that has begun with its job. Raises ZygoteDied from every method when the zygote is gone."""
 
-    def __init__(self, worker: Worker, config: ExecutorsConfig, job: bytes) -> None:
+    def __init__(self, worker: Worker, bounds: Bounds, job: bytes) -> None:
         self._worker = worker
-        self._limit = config.cpu_seconds
-        self._memory = config.memory_mb << 20
-        self._output = config.output_mb << 20
-        self._written = 0
-        self._pidfd: int | None = None
+        self._bounds = bounds
+        self._read = 0
         self._lives = False
         self._poll = select.poll()
         self._owned = ExitStack()
@@ -79,129 +96,127 @@ class Child:
             raise
 
     def _open(self, job: bytes) -> None:
-        feed = self._own(memory_file("feed"))
-        out, err = self._own(memory_file("out", append=True)), self._own(memory_file("err", append=True))
-        self._files = Files(feed, out, err, -1)
-        _write_all(feed, job)
         self._channel, theirs = socket.socketpair()
         self._owned.enter_context(self._channel)
+        with theirs:
+            self._feed, self._reports, given, self._out, self._err = (self._own(os.memfd_create(name)) for name in _FILES)
+            for descriptor in (self._out, self._err, self._reports):
+                _append_only(descriptor)
+            _write(self._feed, job)
+            descriptors = [theirs.fileno(), self._feed, self._reports, given, self._out, self._err]
+            ceilings = Ceilings(self._bounds.all_cpu_seconds, max(self._bounds.output + _SLACK, len(job)))
+            self._pidfd = self._own(self._worker.fork(descriptors, ceilings))
+        self._lives = True
+        with _present():
+            self.pid = process_of(self._pidfd)
         self._poll.register(self._channel, select.POLLIN)
-        with theirs, _present():
-            self.pid = self._worker.fork(theirs, self._files)
-            self._lives = True
-            if hasattr(os, "pidfd_open"):
-                self._pidfd = self._own(os.pidfd_open(self.pid))
-                self._poll.register(self._pidfd, select.POLLIN)
+        self._poll.register(self._pidfd, select.POLLIN)
 
     def _own(self, descriptor: int) -> int:
         self._owned.callback(os.close, descriptor)
         return descriptor
 
-    def prepare(self) -> Ran:
-        """Wait until the program is compiled."""
+    def wait(self, spent: float = 0.0) -> Ran:
+        """Wait until the child says that it is done; `spent` seconds of its test's time are gone already."""
         with _present():
-            return self._wait(0.0, None)
+            return self._wait(cpu_seconds(self.pid) - spent if self._read else -spent)
 
-    def run(self, feed: bytes) -> Ran:
-        """Run the program on one test's input."""
-        os.ftruncate(self._files.feed, 0)
-        _write_all(self._files.feed, feed)
-        os.ftruncate(self._files.out, 0)
+    def ask(self, request: bytes, spent: float = 0.0) -> Ran:
+        """Put a request into the feed, tell the child, and wait."""
+        _write(self._feed, request)
         with _present():
-            before = cpu_seconds(self.pid)
-            queued = queue_seconds(self.pid)
+            since = cpu_seconds(self.pid) - spent
             try:
-                self._channel.send(b"g")
+                self._channel.send(b".")
             except ConnectionError:
-                return self._end(Ended.DIED, 0.0)
-            return self._wait(before, queued)
+                return self._end(Ended.DIED, spent)
+            return self._wait(since)
 
     def close(self) -> None:
         """Kill the child, whatever it is doing, and give everything back; again, it does nothing."""
         with self._owned:
             if self._lives:
                 self._kill()
+                self._worker.forget()
 
-    def _wait(self, before: float, queued: float | None) -> Ran:
-        """The child's next report, or its end; `before` and `queued` are its CPU and waiting seconds so far."""
+    def _wait(self, since: float) -> Ran:
+        """Until a byte, the end, or a limit; `since` is where the current test's CPU time starts."""
         began = time.monotonic()
-        frame = bytearray()
+        queued: float | None = None
+        size = os.fstat(self._reports).st_size
         while True:
             ready = {descriptor for descriptor, _ in self._poll.poll(_POLL_MS)}
-            open_end = self._receive(frame) if self._channel.fileno() in ready or self._pidfd in ready else True
-            seconds = cpu_seconds(self.pid) - before
-            if seconds > self._limit:
+            done = self._channel.fileno() in ready and self._hears()
+            now = cpu_seconds(self.pid)
+            if not done and (grown := os.fstat(self._reports).st_size) != size:
+                size, since, began, queued = grown, now, time.monotonic(), queue_seconds(self.pid)
+            seconds = now - since
+            if seconds > self._bounds.cpu_seconds and not done:
                 return self._end(Ended.TIMEOUT, seconds)
-            size = 4 + int.from_bytes(frame[:4], "little")
-            complete = len(frame) >= 4 and len(frame) >= size
-            if len(frame) >= 4 and size > self._output + _SLACK:
-                return self._end(Ended.DISALLOWED, seconds)
             if self._has_flooded():
                 return self._end(Ended.OUTPUT_LIMIT, seconds)
-            if self._is_too_big(seconds, complete):
+            if self._is_too_big(now, done):
                 return self._end(Ended.MEMORY, seconds)
-            if complete:
-                return self._reported(bytes(frame[4:size]), seconds)
-            if self._pidfd in ready or not open_end:
+            if done:
+                return Ran(Ended.REPORTED, self._new_reports(), self._printed(), seconds)
+            if self._pidfd in ready:
                 return self._end(Ended.DIED, seconds)
             wall = time.monotonic() - began
-            if wall > self._backstop:
-                now = queue_seconds(self.pid)
-                waited = now - (queued or 0.0) if now is not None else 0.0
-                if wall - waited > self._backstop or wall > _LOAD_FACTOR * self._backstop:
+            if wall > self._bounds.wall_seconds:
+                waiting = queue_seconds(self.pid)
+                waited = waiting - (queued or 0.0) if waiting is not None else 0.0
+                if wall - waited > self._bounds.wall_seconds or wall > _LOAD_FACTOR * self._bounds.wall_seconds:
                     ran = self._end(Ended.TIMEOUT, seconds)
-                    return ran._replace(doubtful=now is None and seconds < self._limit / 2)
+                    return ran._replace(doubtful=waiting is None and seconds < self._bounds.cpu_seconds / 2)
 
-    @property
-    def _backstop(self) -> float:
-        return max(3 * self._limit, self._limit + 2.0)
-
-    def _receive(self, frame: bytearray) -> bool:
-        """Take what is in the channel; False once the other end is closed."""
+    def _hears(self) -> bool:
+        """Take the child's bytes; False where its end is closed."""
         try:
-            while chunk := self._channel.recv(1 << 16, socket.MSG_DONTWAIT):
-                frame += chunk
-                if len(frame) > self._output + _SLACK:
-                    return True
-        except BlockingIOError:
-            return True
+            return self._channel.recv(4096) != b""
         except ConnectionError:
             return False
-        return False
 
     def _has_flooded(self) -> bool:
-        sizes = os.fstat(self._files.out).st_size + os.fstat(self._files.err).st_size
-        return self._written + sizes >= self._output
+        sizes = os.fstat(self._out).st_size + os.fstat(self._err).st_size
+        return sizes >= self._bounds.output or os.fstat(self._reports).st_size >= self._bounds.output + _SLACK
 
-    def _is_too_big(self, seconds: float, complete: bool) -> bool:
-        """Memory now; at a test's end its peak, since that doesn't depend on when one looks."""
-        if complete:
-            return seconds > _LONG_SECONDS and peak_resident_bytes(self.pid) > self._memory
-        return resident_bytes(self.pid) > self._memory
+    def _is_too_big(self, seconds: float, done: bool) -> bool:
+        """Memory now; when the work is done its peak, since that doesn't depend on when one looks."""
+        if done:
+            return seconds > _LONG_SECONDS and peak_resident_bytes(self.pid) > self._bounds.memory
+        return resident_bytes(self.pid) > self._bounds.memory
 
-    def _reported(self, report: bytes, seconds: float) -> Ran:
-        out = self._out()
-        self._written += len(out)
-        return Ran(Ended.REPORTED, seconds, report, out)
+    def _new_reports(self) -> list[bytes]:
+        """Complete reports that were not read before."""
+        content = os.pread(self._reports, self._bounds.output + _SLACK, self._read)
+        reports, start = [], 0
+        while start + 4 <= len(content):
+            end = start + 4 + int.from_bytes(content[start : start + 4], "little")
+            if end > len(content):
+                break
+            reports.append(content[start + 4 : end])
+            start = end
+        self._read += start
+        return reports
 
-    def _out(self) -> bytes:
-        return os.pread(self._files.out, self._output, 0)
+    def _printed(self) -> bytes:
+        return os.pread(self._out, self._bounds.output, 0)
 
     def _end(self, ended: Ended, seconds: float) -> Ran:
-        status = self._kill()
+        self._kill()
+        status = self._worker.reap()
         if ended is Ended.DIED:
             ended = _BY_SIGNAL.get(os.WTERMSIG(status), ended)
-        return Ran(ended, seconds, out=self._out(), status=status)
+        return Ran(ended, self._new_reports(), self._printed(), seconds, status)
 
-    def _kill(self) -> int:
-        """Kill the child and wait for its end. It is a zombie until reaped, so that its id cannot be another's."""
+    def _kill(self) -> None:
+        """It is a zombie until the zygote reaps it, so that its id cannot be another's."""
         self._lives = False
         with _present():
-            if self._pidfd is not None:
-                signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
-            else:
-                os.kill(self.pid, signal.SIGKILL)
-        return self._worker.reap()
+            signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
+
+
+_FILES = ("feed", "reports", "given", "out", "err")
 
 
 @contextmanager
@@ -213,7 +228,13 @@ def _present() -> Iterator[None]:
         raise ZygoteDied from err
 
 
-def _write_all(descriptor: int, content: bytes) -> None:
+def _append_only(descriptor: int) -> None:
+    fcntl.fcntl(descriptor, fcntl.F_SETFL, os.O_APPEND)
+
+
+def _write(descriptor: int, content: bytes) -> None:
+    """Make a file's content this."""
+    os.ftruncate(descriptor, 0)
     written = 0
     while written < len(content):
         written += os.pwrite(descriptor, content[written : written + (1 << 30)], written)

@@ -1,40 +1,47 @@
 """The zygote: a warm, single-threaded interpreter, started by exec, that forks one child per program.
 
-It sees no program, no input and no answer: the judge sends descriptors (channel, feed, stdout, stderr) over the control
-socket and the zygote hands them to the child unread. Run as
+It sees no program, no input and no answer: the judge sends descriptors over the control socket and the zygote hands them to the
+child unread. Run as
 
-    python -s -S -P -W ignore zygote.py CONTROL LIMITS LIBRARIES
+    python -s -S -P -W ignore zygote.py CONTROL SETTINGS
 
-with CONTROL a descriptor of a SEQPACKET socket, LIMITS a JSON list in the order of confine.Limits and LIBRARIES a folder that
-programs may import from. It says b"U" when it is up. Requests:
+with CONTROL a descriptor of a SEQPACKET socket and SETTINGS a JSON object {tier, limits, prelude, numpy}, the last one the folder
+that numpy is in, or null. It says b"U" when it is up, or why it is not. Requests:
 
-    b"F" and four descriptors   fork; answers the child's process id (4 bytes)
-    b"R"                        end the child and its process group, renew the folder; answers the wait status (4 bytes, signed)
+    b"F" and descriptors   fork; behind it are the child's ceilings (JSON); answers a pidfd of the child
+    b"R"                   forget the child, which was killed; no answer
+    b"W"                   wait for the child's end; answers the wait status (4 bytes, signed)
 
-Where the judge is gone it ends the child, removes the folder and exits. It is not the judge's own child but its grandchild,
-because Ray kills the children of an actor along with it.
+Where the judge is gone it ends the child and exits. It is not the judge's own child but its grandchild, because Ray kills the
+children of an actor along with it.
 """
 
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import gc
 import json
 import os
 import signal
 import sys
 from pathlib import Path
-from socket import recv_fds, socket
+from socket import recv_fds, send_fds, socket
+from typing import Any, NoReturn
 
 _ROOT = str(Path(__file__).resolve().parent.parent)
 sys.path.insert(0, _ROOT)
 
-from executors import child, confine, folder, preludes  # noqa: E402
+from executors import child, preludes  # noqa: E402
+from executors.confine import Ceilings, Limits, Tier, confine_child, confine_zygote, enter_namespaces  # noqa: E402
 
 sys.path.remove(_ROOT)
 
 # Imported once here instead of in every child that wants them.
-_COMMON = "bisect copy dataclasses datetime decimal functools heapq io itertools math operator re statistics string typing"
+_COMMON = "bisect collections copy functools heapq io itertools math operator random re string typing"
+# Where no path can be used later, all that a program may want must be there before.
+_SEALED = """abc array base64 binascii calendar cmath contextlib dataclasses datetime decimal enum fractions hashlib inspect json
+numbers pprint queue statistics struct textwrap threading time traceback types unicodedata"""
 _WARM_UP = """
 import sys
 class Stack(list):
@@ -47,61 +54,71 @@ def solve(n, *rest, key=None):
 stack = Stack([solve(5, 1, 2)])
 stack.top()
 """
+# Without Python's own handlers, which set up again what nothing here uses, at 0.5 ms a time: there is one thread, and the
+# child seeds `random` itself.
+_fork = ctypes.PyDLL(None).fork
 
 
-def main(control: socket, limits: confine.Limits, libraries: str) -> None:
-    """Warm up, then serve until the judge closes the control socket."""
-    for name in _COMMON.split():
-        __import__(name)
-    for _ in range(30):
-        exec(compile(_WARM_UP, "<warm-up>", "exec"), {"__name__": "warm-up"})
-    names = {name: preludes.prelude(name) for name in ("none", "apps")}
-    sys.path.append(libraries)
-    gc.collect()
-    gc.disable()
-    gc.freeze()
-    with contextlib.suppress(ConnectionError):
-        _serve(control, limits, names)
+class Zygote:
+    """What every child is forked with."""
 
+    def __init__(self, control: socket, settings: dict[str, Any]) -> None:
+        self._control = control
+        self._limits = Limits(*settings["limits"])
+        self._nothing = os.open(os.devnull, os.O_RDONLY)
+        tier = Tier(settings["tier"])
+        for name in (_COMMON + (" " + _SEALED if tier is Tier.SEALED else "")).split():
+            __import__(name)
+        self._names = preludes.load(settings["prelude"], settings["numpy"])
+        self._filter = confine_zygote(tier, preludes.numpy_folders(settings["numpy"]))
+        for _ in range(30):
+            exec(compile(_WARM_UP, "<warm-up>", "exec"), {"__name__": "warm-up"})
+        gc.collect()
+        gc.disable()
+        gc.freeze()
 
-def _serve(control: socket, limits: confine.Limits, names: dict[str, dict[str, object]]) -> None:
-    nothing = os.open(os.devnull, os.O_RDONLY)
-    path = os.getcwd()
-    pid = 0
-    try:
-        control.send(b"U")
-        while True:
-            request, descriptors, _, _ = recv_fds(control, 1, 4)
-            if request == b"F":
-                pid = os.fork()
-                if pid == 0:
-                    control.close()
-                    _live(descriptors, nothing, limits, names)
-                for descriptor in descriptors:
-                    os.close(descriptor)
-                control.send(pid.to_bytes(4, "little"))
-            elif request == b"R":
-                status, pid = _reap(pid), 0
-                folder.renew(path)
-                control.send(status.to_bytes(4, "little", signed=True))
-            else:
-                return
-    finally:
-        if pid:
-            _reap(pid)
-        folder.remove(path)
+    def serve(self) -> None:
+        """Answer requests until the judge closes the control socket."""
+        pid = 0
+        try:
+            self._control.send(b"U")
+            while True:
+                request, descriptors, _, _ = recv_fds(self._control, 64, 6)
+                if request[:1] == b"F":
+                    pid = self._start(descriptors, Ceilings(*json.loads(request[1:])))
+                elif request == b"R":
+                    _reap(pid)
+                    pid = 0
+                elif request == b"W":
+                    status, pid = _reap(pid), 0
+                    self._control.send(status.to_bytes(4, "little", signed=True))
+                else:
+                    return
+        finally:
+            if pid:
+                _reap(pid)
 
+    def _start(self, descriptors: list[int], ceilings: Ceilings) -> int:
+        pid: int = _fork()
+        if pid == 0:
+            self._live(descriptors, ceilings)
+        for descriptor in descriptors:
+            os.close(descriptor)
+        handle = os.pidfd_open(pid)
+        send_fds(self._control, [b"f"], [handle])
+        os.close(handle)
+        return pid
 
-def _live(descriptors: list[int], nothing: int, limits: confine.Limits, names: dict[str, dict[str, object]]) -> None:
-    """The child's whole life; it never returns."""
-    status = 70
-    try:
-        channel, feed, out, err = descriptors
-        confine.confine(limits)
-        child.serve(socket(fileno=channel), child.Files(feed, out, err, nothing), names)
-        status = 0
-    finally:
-        os._exit(status)
+    def _live(self, descriptors: list[int], ceilings: Ceilings) -> NoReturn:
+        """The child's whole life."""
+        status = 70
+        try:
+            self._control.close()
+            confine_child(self._limits, ceilings, self._filter)
+            child.serve(child.Files._make([*descriptors, self._nothing]), self._names)
+            status = 0
+        finally:
+            os._exit(status)
 
 
 def _reap(pid: int) -> int:
@@ -122,7 +139,19 @@ def _step_aside(control: socket) -> None:
         os._exit(0)
 
 
+def main(control: socket, settings: dict[str, Any]) -> None:
+    """Warm up and serve; what goes wrong on the way is told to the judge."""
+    try:
+        if settings["tier"] == Tier.NAMESPACES:
+            enter_namespaces()
+        _step_aside(control)
+        zygote = Zygote(control, settings)
+    except OSError as err:
+        control.send(str(err).encode()[:200])
+        raise
+    with contextlib.suppress(ConnectionError):
+        zygote.serve()
+
+
 if __name__ == "__main__":
-    judge = socket(fileno=int(sys.argv[1]))
-    _step_aside(judge)
-    main(judge, confine.Limits(*json.loads(sys.argv[2])), sys.argv[3])
+    main(socket(fileno=int(sys.argv[1])), json.loads(sys.argv[2]))

@@ -19,7 +19,9 @@ from buffer.server import EmbeddedRedis
 from contracts.errors import UserError
 from contracts.records import Outcome, Problem, Test
 from contracts.sections import BufferConfig, ExecutorsConfig, RewardsConfig
-from executors.judge import Executor, missing_baseline
+from executors import tiers
+from executors.confine import Tier
+from executors.judge import Executor
 from rltf.record import LIBRARIES
 from rltf.runs import check_space
 
@@ -70,8 +72,9 @@ def _executors() -> str:
         wrong = executor.judge(problem, "print(4)\n")
     if (right.outcome, wrong.outcome) != (Outcome.PASS, Outcome.FAILURE):
         raise UserError(f"programs are misjudged: {right.outcome}, {wrong.outcome}", "Report this with `rltf doctor`'s output")
-    tier = "weak" if missing_baseline() else "baseline: forked child, memfd stdio, rlimits, no_new_privs, CPU and memory watched"
-    return f"programs are judged right; isolation {tier}"
+    faults = [f"{tier.name.lower()}: {'; '.join(tiers.faults(tier))}" for tier in Tier if tier > executor.tier]
+    reasons = f" (not {', '.join(faults)})" if faults else ""
+    return f"programs are judged right; isolation {tiers.DESCRIPTIONS[executor.tier]}{reasons}"
 
 
 def _redis() -> str:

@@ -17,7 +17,7 @@ from contracts.config import Recipe
 from contracts.errors import UserError
 from contracts.files import write_in_one_move
 from contracts.recipe import load_recipe, write_recipe
-from executors.judge import check_isolation
+from executors import tiers
 from problems.sets import check_problem_set
 from rltf.monitor import Monitor
 
@@ -143,7 +143,7 @@ def check_run(recipe: Recipe, *, resume: bool) -> None:
     """
     RunFolder(recipe.folder.absolute()).check(recipe, resume=resume)
     if not recipe.ray_address:  # elsewhere, the executors' own machines decide
-        check_isolation(recipe.executors)
+        tiers.require(recipe.executors)
     named = check_problem_set(recipe.problems, recipe.seed)
     imitates = recipe.learner.sl_samples or recipe.warmup.steps or recipe.control
     if named and imitates and not any(problem.corpus for problem in named.train):

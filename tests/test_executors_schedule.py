@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from contracts.records import Outcome
 from executors.schedule import Judged, run_all
@@ -10,84 +12,66 @@ from executors.spans import ErrorReport
 
 PASS = Judged(Outcome.PASS, 0.1)
 WRONG = Judged(Outcome.FAILURE, 0.1)
-CRASH = Judged(Outcome.RUNTIME_ERROR, 0.1, ErrorReport("raised"), usable=False)
-SLOW = Judged(Outcome.RUNTIME_ERROR, 2.0, ErrorReport("timeout"), usable=False)
+CRASH = Judged(Outcome.RUNTIME_ERROR, 0.1, ErrorReport("exit"))
+SLOW = Judged(Outcome.RUNTIME_ERROR, 2.0, ErrorReport("timeout"))
 
 
 class Children:
-    """A program as a table: what each test gives in a used child and in a new one; `log` shows which child ran what."""
+    """A program as a table: what each test gives in a used child and in a new one; `log` shows which child was to run what.
+
+    A child ends with a crash or a time-out.
+    """
 
     def __init__(self, used: list[Judged], new: dict[int, Judged] | None = None) -> None:
         self.used, self.new = used, new or {}
-        self.log: list[list[int]] = []
-        self.open = 0
+        self.log: list[tuple[int, int]] = []
 
-    def start(self) -> Children:
-        assert self.open == 0
-        self.open += 1
-        self.log.append([])
-        return self
-
-    def test(self, index: int) -> Judged:
-        self.log[-1].append(index)
-        return self.new.get(index, self.used[index]) if len(self.log[-1]) == 1 else self.used[index]
-
-    def close(self) -> None:
-        self.open -= 1
+    def run(self, first: int, last: int) -> list[Judged]:
+        self.log.append((first, last))
+        results = [self.new.get(first, self.used[first]), *self.used[first + 1 : last]]
+        ends = (place for place, result in enumerate(results) if result.error is not None)
+        return results[: next(ends, len(results)) + 1]
 
 
 @pytest.mark.parametrize(
     ("children", "log", "outcomes"),
     [
-        (Children([PASS] * 4), [[0, 1, 2, 3]], "pppp"),
-        (Children([CRASH, PASS, PASS]), [[0], [1, 2]], "rpp"),
-        (Children([WRONG, PASS, WRONG]), [[0, 1, 2], [2]], "fpf"),
-        (Children([PASS, CRASH, PASS, CRASH, PASS]), [[0, 1], [1], [2, 3], [4]], "prprp"),
-        (Children([PASS, WRONG, WRONG, CRASH], {1: PASS, 2: PASS, 3: PASS}), [[0, 1], [1], [2], [3]], "pppp"),
-        (Children([PASS, CRASH, PASS, PASS], {1: WRONG}), [[0, 1], [1, 2, 3]], "pfpp"),
-        (Children([SLOW, PASS, SLOW, PASS], {}), [[0], [1, 2], [2]], "rprr"),
-        (Children([PASS._replace(usable=False)] * 3), [[0], [1], [2]], "ppp"),
+        (Children([PASS] * 4), [(0, 4)], "pppp"),
+        (Children([CRASH, PASS, PASS]), [(0, 3), (1, 3)], "rpp"),
+        (Children([WRONG, PASS, WRONG]), [(0, 3), (2, 3)], "fpf"),
+        (Children([PASS, WRONG, WRONG, PASS]), [(0, 4), (1, 2)], "pffp"),
+        (Children([PASS, CRASH, PASS, CRASH, PASS]), [(0, 5), (1, 2), (2, 5), (4, 5)], "prprp"),
+        (Children([PASS, WRONG, WRONG, CRASH], {1: PASS, 2: PASS, 3: PASS}), [(0, 4), (1, 2), (2, 3), (3, 4)], "pppp"),
+        (Children([SLOW, PASS, SLOW, PASS], {}), [(0, 4), (1, 4), (2, 3)], "rprr"),
     ],
 )
-def test_order(children: Children, log: list[list[int]], outcomes: str) -> None:
-    results = run_all(len(children.used), children.start)
+def test_order(children: Children, log: list[tuple[int, int]], outcomes: str) -> None:
+    results = run_all(len(children.used), children.run)
     assert children.log == log
     assert "".join(result.outcome[0] for result in results) == outcomes
-    assert children.open == 0
 
 
 def test_a_doubtful_time_out_is_run_once_more() -> None:
-    children = Children([PASS, SLOW._replace(doubtful=True), PASS])
-    assert [result.outcome[0] for result in run_all(3, children.start)] == ["p", "r", "p"]
-    assert children.log == [[0, 1], [1], [2]]
+    children = Children([PASS, SLOW._replace(doubtful=True), PASS], {1: PASS})
+    assert [result.outcome[0] for result in run_all(3, children.run)] == ["p", "p", "p"]
+    assert children.log[:2] == [(0, 3), (1, 2)]
+    again = Children([SLOW._replace(doubtful=True), PASS])
+    assert [result.outcome[0] for result in run_all(2, again.run)] == ["r", "p"]
+    assert again.log == [(0, 2), (0, 1), (1, 2)]
 
 
-def test_children_are_closed_when_one_fails_to_run() -> None:
-    class Broken(Children):
-        def test(self, index: int) -> Judged:
-            raise KeyError(index)
-
-    broken = Broken([PASS])
-    with pytest.raises(KeyError):
-        run_all(1, broken.start)
-    assert broken.open == 0
+def test_after_two_time_outs_the_rest_is_not_run() -> None:
+    children = Children([SLOW] * 50)
+    results = run_all(50, children.run)
+    assert len(children.log) == 2
+    assert len(results) == 50
+    assert [result.seconds for result in results[1:4]] == [2.0, 0.0, 0.0]
 
 
-@pytest.mark.parametrize("place", ["start", "close"])
-def test_each_child_is_closed_once_where_changing_it_fails(place: str) -> None:
-    class Broken(Children):
-        def start(self) -> Children:
-            if place == "start" and self.log:
-                raise KeyError(place)
-            return super().start()
-
-        def close(self) -> None:
-            super().close()
-            if place == "close":
-                raise KeyError(place)
-
-    broken = Broken([CRASH, PASS])
-    with pytest.raises(KeyError):
-        run_all(2, broken.start)
-    assert broken.open == 0
-    assert broken.log == [[0]]
+@given(st.lists(st.sampled_from([PASS, WRONG, CRASH, SLOW]), min_size=1, max_size=12))
+def test_without_leaks_each_test_keeps_its_own_result(used: list[Judged]) -> None:
+    results = run_all(len(used), Children(used).run)
+    slow = [place for place, result in enumerate(used) if result is SLOW][:2]
+    known = slow[1] + 1 if len(slow) == 2 else len(used)
+    assert results[:known] == used[:known]
+    assert len(results) == len(used)

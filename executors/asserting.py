@@ -1,0 +1,138 @@
+"""Assert tests: the program in one child, the tests in another, and the judge between them.
+
+The tests' child asks for calls, the program's child makes them; what goes between is bytes that neither side evaluates, and that
+the judge only passes on. Tests that need the program's own objects run in its process: their verdict is of low trust.
+"""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+
+import msgspec
+
+from contracts.records import Outcome
+from executors.running import DISALLOWED, TIMEOUT, Task, check_prepared, ending, framed, read, run_batch
+from executors.schedule import Judged
+from executors.spans import ErrorReport
+from executors.watch import Child, Ended, Ran
+from executors.worker import Worker
+
+
+class _Step(msgspec.Struct, frozen=True):
+    """A report of the tests' child."""
+
+    call: bool = False
+    ended: str | None = None
+    message: str = ""
+
+
+class Asserting:
+    """Runs a problem's assert tests on a program, in children of two workers."""
+
+    def __init__(self, worker: Worker, testing: Worker, task: Task, setup: str, prelude: str) -> None:
+        self._worker = worker
+        self._testing = testing
+        self._task = task
+        self._setup = setup
+        self._prelude = prelude
+        self.shared = False
+        """Has a test run in the program's own process?"""
+
+    def run(self, first: int, last: int) -> list[Judged]:
+        """Run tests first … last − 1 as executors/schedule.py asks. Raises as run_batch does."""
+        if self.shared:
+            return self._run_shared(first, last)
+        results: list[Judged] = []
+        with ExitStack() as children:
+            program = Child(self._worker, self._task.bounds, self._task.job("serving", self._prelude))
+            children.callback(program.close)
+            ran = program.wait()
+            check_prepared(ran.reports[0] if ran.reports else b"", ran)
+            job = {"kind": "tests", "text": self._setup, "entry": self._task.fn_name}
+            tests = Child(self._testing, self._task.bounds, framed(job))
+            children.callback(tests.close)
+            tests.wait()
+            for index in range(first, last):
+                result, goes_on = _Test(program, tests, self._task).run(self._task.inputs[index])
+                if result is None:
+                    self.shared = True
+                    break
+                results.append(result)
+                if not goes_on:
+                    break
+        return results or self._run_shared(first, last)
+
+    def _run_shared(self, first: int, last: int) -> list[Judged]:
+        return run_batch(self._worker, self._task, "shared", self._prelude, first, last)
+
+
+class _Test:
+    """One assert test, from the program's beginning to the test's end."""
+
+    def __init__(self, program: Child, tests: Child, task: Task) -> None:
+        self._program = program
+        self._tests = tests
+        self._limit = task.bounds.cpu_seconds
+        self._seconds = 0.0
+        self._error: ErrorReport | None = None
+
+    def run(self, source: bytes) -> tuple[Judged | None, bool]:
+        """The result, None where the test needs the program's own objects; and whether both children can go on."""
+        began = self._ask_program(framed({"begin": True}))
+        if isinstance(began, Judged):
+            return began, self._error is not None
+        testing = 0.0
+        request = framed({"run": True}, source)
+        while True:
+            ran = self._tests.ask(request, testing)
+            testing = ran.seconds
+            step, payload = _read(ran)
+            if step is None:
+                return self._judged(Outcome.RUNTIME_ERROR, ending(ran)), False
+            if not step.call:
+                return self._ended(step)
+            answer = self._ask_program(framed({"call": True}, payload))
+            if isinstance(answer, Judged) and self._error is None:
+                return answer, False
+            request = answer if isinstance(answer, bytes) else framed({"error": _named(self._error)})
+
+    def _ended(self, step: _Step) -> tuple[Judged | None, bool]:
+        match step.ended:
+            case "passed":
+                return self._judged(Outcome.PASS), True
+            case "raised" if self._error is not None:
+                return self._judged(Outcome.RUNTIME_ERROR, self._error), True
+            case "shared":
+                return None, True
+        return self._judged(Outcome.FAILURE), True
+
+    def _ask_program(self, request: bytes) -> bytes | Judged:
+        """The answer as a request to the tests' child, or the result that ends this test (`_error` says if only this one)."""
+        self._error = None
+        ran = self._program.ask(request, self._seconds)
+        self._seconds = ran.seconds
+        if ran.ended is not Ended.REPORTED or len(ran.reports) != 1:
+            return self._judged(Outcome.RUNTIME_ERROR, ending(ran))
+        report, value = read(ran.reports[0])
+        if report is None:
+            return self._judged(Outcome.RUNTIME_ERROR, DISALLOWED)
+        if self._seconds > self._limit:
+            return self._judged(Outcome.RUNTIME_ERROR, TIMEOUT)
+        if report.error is not None:
+            self._error = report.error
+            return self._judged(Outcome.RUNTIME_ERROR, report.error)
+        return framed({}, value)
+
+    def _judged(self, outcome: Outcome, error: ErrorReport | None = None) -> Judged:
+        return Judged(outcome, self._seconds, error)
+
+
+def _named(error: ErrorReport | None) -> dict[str, str]:
+    return {"type": error.type or "Exception", "message": error.message} if error else {}
+
+
+def _read(ran: Ran) -> tuple[_Step | None, bytes]:
+    if ran.ended is not Ended.REPORTED or len(ran.reports) != 1:
+        return None, b""
+    head, _, payload = ran.reports[0].partition(b"\n")
+    return msgspec.json.decode(head, type=_Step), payload

@@ -1,0 +1,92 @@
+"""The process of an assert problem's tests: runs their source, with a stub for the program's function.
+
+Runs on the sandboxed side, in a child that the program cannot reach; standard library only. It knows the tests, never the
+program. The stub ships its arguments to the program's process, by way of the judge, and brings plain data back; so no object of
+the program's is ever compared or called here.
+
+A report asks for a call, {"call": true} with the encoded arguments, or ends a test with {"ended": …}:
+
+    passed    the source ran to its end
+    failed    it raised: an assertion, or an answer that it cannot use
+    raised    by an exception of the program's own
+    shared    it needs the program's own objects: other names of the program, or arguments that cannot leave this process
+"""
+
+from __future__ import annotations
+
+import builtins
+from collections.abc import Callable
+from typing import Any
+
+from executors import plain, wider
+from executors.exchange import Exchange
+from executors.program import TEST_FILENAME, printable
+
+
+class _NeedsSharing(BaseException):
+    """An argument cannot leave this process."""
+
+
+class _Stub:
+    """Stands for the program's function."""
+
+    def __init__(self, exchange: Exchange) -> None:
+        self._exchange = exchange
+        self.raised: BaseException | None = None
+
+    def __call__(self, *arguments: Any, **named: Any) -> Any:
+        try:
+            payload = wider.encode_arguments((arguments, named))
+        except plain.NotPlain as err:
+            raise _NeedsSharing from err
+        self._exchange.report({"call": True}, payload)
+        self._exchange.wait()
+        answer, value = self._exchange.request()
+        if "error" in answer:
+            self.raised = _exception(answer["error"]["type"], answer["error"]["message"])
+            raise self.raised
+        result, changed = wider.decode(value)
+        for before, after in zip(arguments, changed or (), strict=False):
+            _take_over(before, after)
+        return result
+
+
+def serve(exchange: Exchange, setup: str, entry: str, names: dict[str, Any]) -> None:
+    """Run tests as the judge asks for them, each with fresh globals."""
+    while exchange.wait():
+        _, source = exchange.request()
+        stub = _Stub(exchange)
+        ended, message = _run(setup, source, {**names, "__name__": "test", "candidate": stub, entry: stub}, stub)
+        exchange.report({"ended": ended, "message": message})
+
+
+def _run(setup: str, source: bytes, names: dict[str, Any], stub: _Stub) -> tuple[str, str]:
+    try:
+        exec(compile(setup, TEST_FILENAME, "exec", dont_inherit=True), names)
+        exec(compile(source, TEST_FILENAME, "exec", dont_inherit=True), names)
+    except (_NeedsSharing, NameError) as err:
+        if err is stub.raised:
+            return "raised", ""
+        return "shared", printable(err)
+    except BaseException as err:  # noqa: BLE001  tests may raise anything
+        return ("raised", "") if err is stub.raised else ("failed", f"{type(err).__name__}: {printable(err)}")
+    return "passed", ""
+
+
+def _exception(name: str, message: str) -> BaseException:
+    """An exception like the program's: a built-in one of that name, or else one that is nothing but an Exception."""
+    kind: Callable[[str], BaseException] | None = getattr(builtins, name, None)
+    if not (isinstance(kind, type) and issubclass(kind, Exception)) or issubclass(kind, UnicodeError):
+        kind = type(name, (Exception,), {})
+    return kind(message)
+
+
+def _take_over(before: Any, after: Any) -> None:
+    """Let the test see what the program did to an argument."""
+    if type(before) is not type(after):
+        return
+    if isinstance(before, list):
+        before[:] = after
+    elif isinstance(before, set | dict):
+        before.clear()
+        before.update(after)
