@@ -39,13 +39,21 @@ class ProblemsConfig(Section):
     """Where problems come from."""
 
     path: Path | None = None
-    """A folder in the APPS layout to train on; unset: primer, generated into the run folder."""
+    """A folder in the APPS layout, an MBPP or a HumanEval file to train on; unset: primer, generated into the run folder."""
     heldout_path: Path | None = None
-    """A folder in the APPS layout to evaluate on; unset: `heldout_fraction` of `path`, or primer's held-out problems."""
+    """The same to evaluate on; unset: `heldout_fraction` of `path`, or primer's held-out problems."""
+    checked: Path | None = None
+    """What `rltf problems check` wrote about `path`: problems that it drops are left out, reference times set limits."""
     heldout_fraction: Annotated[float, Field(gt=0, lt=1)] = 0.1
     """Share of `path`'s problems that are held out where `heldout_path` is not set; at least one is."""
     primer: PrimerConfig = PrimerConfig()
     """The generated problem set."""
+
+    @model_validator(mode="after")
+    def _checked_is_about_path(self) -> Self:
+        if self.checked is not None and self.path is None:
+            raise ValueError("checked is about the problems of path: set path, or leave checked unset")
+        return self
 
 
 class ModelConfig(Section):
@@ -195,6 +203,8 @@ class RewardsConfig(Section):
     """R_fine on the penalised range."""
     categories: Literal["strict", "reference"] = "strict"
     """Which errors count as U_global, U_line and U_ignore: located as well as can be, or as the published runs did."""
+    span: Literal["statement", "expression"] = "statement"
+    """What of a located error R_fine penalises: the statement, or the expression in it that raised, where that is known."""
 
 
 class ObjectiveConfig(Section):

@@ -11,7 +11,8 @@ from contextlib import ExitStack
 import msgspec
 
 from contracts.records import Outcome
-from executors.running import DISALLOWED, TIMEOUT, Task, check_prepared, ending, framed, read, run_batch
+from executors.exchange import framed
+from executors.running import DISALLOWED, TIMEOUT, Task, check_prepared, ending, read, run_batch
 from executors.schedule import Judged
 from executors.spans import ErrorReport
 from executors.watch import Child, Ended, Ran
@@ -29,12 +30,11 @@ class _Step(msgspec.Struct, frozen=True):
 class Asserting:
     """Runs a problem's assert tests on a program, in children of two workers."""
 
-    def __init__(self, worker: Worker, testing: Worker, task: Task, setup: str, prelude: str) -> None:
+    def __init__(self, worker: Worker, testing: Worker, task: Task, setup: str) -> None:
         self._worker = worker
         self._testing = testing
         self._task = task
         self._setup = setup
-        self._prelude = prelude
         self.shared = False
         """Has a test run in the program's own process?"""
 
@@ -44,7 +44,7 @@ class Asserting:
             return self._run_shared(first, last)
         results: list[Judged] = []
         with ExitStack() as children:
-            program = Child(self._worker, self._task.bounds, self._task.job("serving", self._prelude))
+            program = Child(self._worker, self._task.bounds, self._task.job("serving"))
             children.callback(program.close)
             ran = program.wait()
             check_prepared(ran.reports[0] if ran.reports else b"", ran)
@@ -63,7 +63,7 @@ class Asserting:
         return results or self._run_shared(first, last)
 
     def _run_shared(self, first: int, last: int) -> list[Judged]:
-        return run_batch(self._worker, self._task, "shared", self._prelude, first, last)
+        return run_batch(self._worker, self._task, "shared", first, last)
 
 
 class _Test:

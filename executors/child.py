@@ -3,7 +3,7 @@
 Runs on the sandboxed side, standard library only. A child knows the program and the tests' inputs, never an expected output. It
 is not trusted once the program has run: the judge takes its reports as raw output of the program.
 
-A job is {kind, text, entry, prelude, longest, sizes} with the inputs behind it. The first report says whether the program
+A job is {kind, text, entry, longest, sizes} with the inputs behind it. The first report says whether the program
 compiles. `stdin`, `call` and `shared` tests then run one after another without the judge, each with a report: the error, the
 seconds, how far stdout has grown, and the returned value. A `serving` program answers the calls of an assert test, one by one;
 `tests` is the other side of that.
@@ -12,14 +12,17 @@ seconds, how far stdout has grown, and the returned value. A `serving` program a
 from __future__ import annotations
 
 import gc
+import json
 import os
 from typing import Any, NamedTuple
 
 from executors import tester, wider
 from executors.exchange import Exchange
-from executors.place import cut_off
-from executors.preludes import Names
-from executors.program import FILENAME, Program, Stdio, printable
+from executors.own import BUILTINS
+from executors.place import cut_off, syntax_place
+from executors.program import FILENAME, Program, Stage, Stdio, printable
+
+__builtins__ = BUILTINS
 
 
 class Files(NamedTuple):
@@ -34,8 +37,8 @@ class Files(NamedTuple):
     nothing: int
 
 
-def serve(files: Files, names: Names) -> None:
-    """Do the job in the feed; returns when the judge is gone."""
+def serve(files: Files, stage: Stage) -> None:
+    """Do the job in the feed. Returns when the judge is gone."""
     gc.enable()
     exchange = Exchange(files.channel, files.feed, files.reports)
     stdio = Stdio(files.given, files.out, files.err, files.nothing)
@@ -43,7 +46,7 @@ def serve(files: Files, names: Names) -> None:
         os.dup2(source, descriptor)
     job, inputs = exchange.request()
     if job["kind"] == "tests":
-        tester.serve(exchange, job["text"], job["entry"], dict(names["asserts"]))
+        tester.serve(exchange, job["text"], job["entry"])
         return
     text = job["text"].removeprefix("\ufeff")
     try:
@@ -52,8 +55,8 @@ def serve(files: Files, names: Names) -> None:
         exchange.report(_uncompiled(err, text))
         exchange.wait()
         return
-    exchange.report({})
-    program = Program(text, code, job["entry"], names[job["prelude"]], job["longest"], stdio)
+    exchange.report_line(b"{}")
+    program = Program(text, code, job["entry"], job["longest"], stdio, stage)
     if job["kind"] == "serving":
         _answer_calls(program, exchange)
     else:
@@ -66,8 +69,11 @@ def _run_tests(program: Program, exchange: Exchange, job: dict[str, Any], inputs
     for size in job["sizes"]:
         header, value = test(inputs[start : start + size])
         start += size
-        exchange.report({**header, "out": os.fstat(stdio.out).st_size}, value)
-        if header["spent"]:
+        line = b'{"seconds": %.9f, "out": %d}' % (program.seconds, os.fstat(stdio.out).st_size)
+        if header:
+            line = line[:-1] + b", " + json.dumps(header).encode("ascii")[1:]
+        exchange.report_line(line, value)
+        if program.spent:
             break
     exchange.wait()
 
@@ -92,12 +98,13 @@ def _called(program: Program, payload: bytes) -> tuple[dict[str, Any], bytes]:
 
 
 def _uncompiled(err: Exception, text: str) -> dict[str, Any]:
-    """Why the text doesn't compile: {"syntax": {type, message, place, cut_off}}, the place as (line, end line) or None."""
+    """Why the text doesn't compile: {"syntax": its SyntaxReport}."""
     report: dict[str, Any] = {"type": type(err).__name__, "message": "", "place": None, "cut_off": False}
     if not isinstance(err, SyntaxError):
         report["message"] = printable(err)
     elif err.lineno is not None:
         report["message"] = printable(err.msg)
         report["place"] = (err.lineno, max(err.lineno, err.end_lineno or 0))
+        report["expression"] = syntax_place(err, text)
         report["cut_off"] = cut_off(text, FILENAME, err)
     return {"syntax": report}

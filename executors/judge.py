@@ -42,9 +42,9 @@ class Executor:
         self.config = config
         self.rewards = rewards
         self.tier = tiers.require(config) if tier is None else tier
-        self._workers: dict[str, Worker] = {}
+        self._workers: dict[tuple[str, bool], Worker] = {}
         self._inputs: dict[bool, _Inputs] = {}
-        self._worker("plain")
+        self._worker(config.prelude)
 
     def judge(self, problem: Problem, text: str, *, hidden: bool = False) -> Verdict:
         """The verdict on a program by the problem's tests, or by its hidden tests where it has some and `hidden` is set.
@@ -108,12 +108,13 @@ class Executor:
     def __exit__(self, kind: type[BaseException] | None, err: BaseException | None, trace: TracebackType | None) -> None:
         self.close()
 
-    def _worker(self, kind: str) -> Worker:
-        """The worker of a kind, `plain`, `numpy` or `tests`: each has a zygote of its own, started when it is first needed."""
-        if kind not in self._workers:
+    def _worker(self, prelude: str, *, numpy: bool = False) -> Worker:
+        """The worker whose programs may use these names without importing them, started when it is first needed."""
+        key = prelude, numpy
+        if key not in self._workers:
             limits = Limits(address_space=(4 * self.config.memory_mb << 20) + (4 << 30))
-            self._workers[kind] = Worker(self.tier, limits, self.config.prelude, numpy=kind == "numpy")
-        return self._workers[kind]
+            self._workers[key] = Worker(self.tier, limits, prelude, numpy=numpy)
+        return self._workers[key]
 
     def _task(self, problem: Problem, tests: tuple[Test, ...], text: str, hidden: bool) -> Task:
         inputs = self._inputs.get(hidden)
@@ -129,15 +130,16 @@ class Executor:
         return Task(text, problem.kind, problem.fn_name, tests, inputs.encoded, bounds, self.config)
 
     def _verdict(self, problem: Problem, task: Task) -> Verdict:
-        worker = self._worker("numpy" if _USES_NUMPY.search(task.text) else "plain")
         prelude: str = self.config.prelude
+        if problem.test_setup is not None and prelude == "apps":
+            prelude = "asserts"
+        worker = self._worker(prelude, numpy=bool(_USES_NUMPY.search(task.text)))
         trust = Trust.FULL
         try:
             if problem.test_setup is None:
-                results = run_all(len(task.tests), partial(run_batch, worker, task, task.kind.value, prelude))
+                results = run_all(len(task.tests), partial(run_batch, worker, task, task.kind.value))
             else:
-                prelude = "asserts" if prelude == "apps" else "none"
-                asserting = Asserting(worker, self._worker("tests"), task, problem.test_setup, prelude)
+                asserting = Asserting(worker, self._worker("asserts"), task, problem.test_setup)
                 results = run_all(len(task.tests), asserting.run)
                 trust = Trust.LOW if asserting.shared else Trust.FULL
         except Unprepared as err:
@@ -147,24 +149,25 @@ class Executor:
     def _unprepared(self, err: Unprepared, text: str, total: int) -> Verdict:
         if isinstance(err.cause, ErrorReport):
             return self._ran([Judged(Outcome.RUNTIME_ERROR, err.seconds, err.cause), *[UNRUN] * (total - 1)], text)
-        category, span = locate_syntax(err.cause, text, self.rewards.categories)
+        located = locate_syntax(err.cause, text, self.rewards.categories)
         return Verdict(
             outcome=Outcome.SYNTAX_ERROR,
             error_type=err.cause.type,
             message=err.cause.message,
             total=total,
-            category=category,
-            span=span,
+            category=located.category,
+            span=located.span,
+            expression=located.expression,
             seconds=err.seconds,
         )
 
     def _ran(self, results: list[Judged], text: str, trust: Trust = Trust.FULL) -> Verdict:
         error = next((result.error for result in results if result.error), None)
         outcomes = [result.outcome for result in results]
-        outcome, category, span = Outcome.PASS, None, None
+        outcome, located = Outcome.PASS, None
         if error is not None:
             outcome = Outcome.RUNTIME_ERROR
-            category, span = locate_error(error, text, self.rewards.categories)
+            located = locate_error(error, text, self.rewards.categories)
         elif Outcome.FAILURE in outcomes:
             outcome = Outcome.FAILURE
         return Verdict(
@@ -175,8 +178,9 @@ class Executor:
             passed=outcomes.count(Outcome.PASS),
             total=len(results),
             tests=tuple(TestResult(result.outcome, result.seconds) for result in results),
-            category=category,
-            span=span,
+            category=located.category if located else None,
+            span=located.span if located else None,
+            expression=located.expression if located else None,
             seconds=sum(result.seconds for result in results),
             trust=trust,
         )

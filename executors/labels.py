@@ -28,7 +28,7 @@ class Judges(Protocol):
 
 def label(program: Program, verdict: Verdict, rewards: RewardsConfig) -> Labels:
     """The labels of a program with this verdict. Raises ValueError for SANDBOX_ERROR, which is never scored."""
-    penalised = _penalised(program, verdict)
+    penalised = _penalised(program, verdict, rewards)
     return Labels(
         coarse=coarse_reward(verdict, rewards),
         fine=rewards.fine if any(penalised) else 0.0,
@@ -107,11 +107,13 @@ def _usable(entry: LabelledGroup, needs_greedy: bool) -> bool:
     return entry.samples > 1
 
 
-def _penalised(program: Program, verdict: Verdict) -> list[bool]:
-    """GLOBAL: every token, the end token too. LINE: tokens that share a character with the span. Otherwise none."""
+def _penalised(program: Program, verdict: Verdict, rewards: RewardsConfig) -> list[bool]:
+    """GLOBAL: every token, the end token too. LINE: tokens that share a character with the span, or with the expression where
+    that is asked for and known. Otherwise none."""
     if verdict.category is Category.GLOBAL:
         return [True] * len(program.token_ids)
-    if verdict.category is not Category.LINE or verdict.span is None:
+    span = verdict.expression if rewards.span == "expression" and verdict.expression else verdict.span
+    if verdict.category is not Category.LINE or span is None:
         return [False] * len(program.token_ids)
-    first, last = verdict.span.start_char, verdict.span.end_char
+    first, last = span.start_char, span.end_char
     return [max(start, first) < min(end, last) for start, end in zip(program.starts, program.ends, strict=True)]

@@ -9,7 +9,7 @@ from __future__ import annotations
 import ctypes
 import os
 import struct
-import sysconfig
+import sys
 from collections.abc import Iterator
 
 _CREATE_RULESET, _ADD_RULE, _RESTRICT_SELF = 444, 445, 446
@@ -50,7 +50,7 @@ def restrict(extra: list[str]) -> None:
 
 def _library() -> Iterator[tuple[str, int]]:
     """The interpreter's modules, the system's shared libraries, and where it looks up time zones and random bytes."""
-    for folder in {sysconfig.get_path("stdlib"), sysconfig.get_path("platstdlib")}:
+    for folder in filter(os.path.isdir, sys.path):
         yield folder, _READ_DIR
         for entry in os.scandir(folder):
             if entry.name not in _SEPARATE:

@@ -18,39 +18,46 @@ import json
 import math
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from typing import Any
+
+from executors.own import BUILTINS
+
+__builtins__ = BUILTINS
 
 MAX_DEPTH = 64
 MAX_NODES = 2_000_000
 _SAFE = 2**53
+Pack = Callable[[Any], tuple[str, Any]]
+"""What stands for a value of another type: a tag and plain data. Raises NotPlain."""
+Unpack = Mapping[str, Callable[[Any], Any]]
+"""Tag → what makes the value again."""
 
 
 class NotPlain(ValueError):
     """A value that is not plain data, or too big, too deep, recursive; it equals nothing."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
 class Unhashed:
     """A set, frozenset or dict as the list of its items: many numbers of one hash would take for ever to enter a real one."""
 
-    kind: type[Any]
-    items: list[Any]
-    """Of a dict: (key, value)."""
+    def __init__(self, kind: type[Any], items: list[Any]) -> None:
+        self.kind = kind
+        self.items = items
+        """Of a dict: (key, value)."""
 
 
 def _refuse(value: Any) -> tuple[str, Any]:
     raise NotPlain(f"{type(value).__name__} is not plain data")
 
 
-@dataclass(slots=True)
 class _Room:
     """How many values containers may still hold, whether they may be hashed, and what to make of other types and tags."""
 
-    left: int
-    hashes: bool = True
-    pack: Callable[[Any], tuple[str, Any]] = _refuse
-    unpack: Mapping[str, Callable[[Any], Any]] = field(default_factory=dict)
+    def __init__(self, left: int, *, hashes: bool = True, pack: Pack = _refuse, unpack: Unpack | None = None) -> None:
+        self.left = left
+        self.hashes = hashes
+        self.pack = pack
+        self.unpack = unpack or {}
 
     def take(self, count: int) -> None:
         """Raises NotPlain where there is no room."""
@@ -59,14 +66,14 @@ class _Room:
             raise NotPlain("too big")
 
 
-def encode(value: Any, pack: Callable[[Any], tuple[str, Any]] = _refuse) -> bytes:
+def encode(value: Any, pack: Pack = _refuse) -> bytes:
     """Plain data as ASCII JSON; `pack` makes a tag and plain data of other types. Raises NotPlain."""
     return json.dumps(_tagged(value, MAX_DEPTH, _Room(MAX_NODES, pack=pack))).encode("ascii")
 
 
-def decode(payload: bytes, unpack: Mapping[str, Callable[[Any], Any]] | None = None) -> Any:
+def decode(payload: bytes, unpack: Unpack | None = None) -> Any:
     """The value that `encode` was given; `unpack` undoes `pack`. Raises NotPlain for anything that `encode` does not make."""
-    return _decoded(payload, _Room(MAX_NODES, unpack=unpack or {}))
+    return _decoded(payload, _Room(MAX_NODES, unpack=unpack))
 
 
 def decode_answer(payload: bytes, most: int) -> Any:

@@ -1,10 +1,11 @@
-"""Names that programs may use without importing them; they go into a program's globals, never in front of its text.
+"""Names that programs may use without importing them; they stand beside Python's built-in ones, never in front of the text.
 
 Runs on the sandboxed side: standard library only, and numpy in the zygotes that are for programs that say so.
 """
 
 from __future__ import annotations
 
+import builtins
 import importlib
 import os
 import sys
@@ -25,29 +26,27 @@ _ASSERTS = """
 from typing import *
 import math, re, collections, itertools, functools, heapq, string, sys, random, copy, operator
 """
-Names = dict[str, dict[str, Any]]
-"""A prelude's name → the names that it defines."""
+_PRELUDES = {"none": "", "apps": _APPS, "asserts": _ASSERTS}
 
 
-def load(name: str, numpy: str | None) -> Names:
-    """Preludes `none` and `asserts`, and `apps` where it is asked for. `numpy` is the folder that numpy is imported from."""
+def install(name: str, numpy: str | None) -> dict[str, Any]:
+    """Add a prelude's names to the built-in ones and return them; `numpy` is the folder that numpy is imported from.
+
+    In a program's own globals they would cost each child a write to every one of them.
+    """
+    source = _PRELUDES[name]
     if numpy is not None:
         sys.path.append(numpy)
         importlib.import_module("numpy")
         sys.path.remove(numpy)
-    names: Names = {"none": {}, "asserts": _defined(_ASSERTS)}
-    if name == "apps":
-        names["apps"] = _defined(_APPS + ("import numpy as np\n" if numpy else ""))
+        source += "import numpy as np\n" if name == "apps" else ""
+    names: dict[str, Any] = {}
+    exec(source, names)
+    del names["__builtins__"]
+    vars(builtins).update(names)
     return names
 
 
 def numpy_folders(numpy: str | None) -> list[str]:
     """What numpy reads when more of it is imported."""
     return [] if numpy is None else [os.path.join(numpy, "numpy"), os.path.join(numpy, "numpy.libs")]
-
-
-def _defined(source: str) -> dict[str, Any]:
-    names: dict[str, Any] = {}
-    exec(source, names)
-    del names["__builtins__"]
-    return names

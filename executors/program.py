@@ -17,13 +17,13 @@ import random
 import sys
 import threading
 from collections.abc import Callable
-from io import BufferedReader, BufferedWriter, FileIO, TextIOWrapper
 from time import process_time
 from types import CodeType, ModuleType
 from typing import Any, NamedTuple
 
 from executors import plain
-from executors.place import raising_statement
+from executors.own import BUILTINS
+from executors.place import raising_place
 
 FILENAME = "<program under test>"
 TEST_FILENAME = "<test>"
@@ -32,7 +32,7 @@ _RECURSION_LIMIT = 1000
 
 builtins.exit = _sitebuiltins.Quitter("exit", "Ctrl-D")
 builtins.quit = _sitebuiltins.Quitter("quit", "Ctrl-D")
-_BUILTINS = dict(vars(builtins))
+__builtins__ = BUILTINS
 
 Report = tuple[dict[str, Any], bytes]
 """What came of a test, and the encoded value that was returned."""
@@ -49,17 +49,59 @@ class Stdio(NamedTuple):
     """/dev/null: the stdin of programs whose functions are called."""
 
 
+class Streams:
+    """stdin, stdout and stderr, made before the fork and used again by each test for as long as a program leaves them alone."""
+
+    def __init__(self) -> None:
+        self._used = False
+        self._stdin = open(0, encoding="utf-8", closefd=False)  # noqa: SIM115
+        self._stdout = open(1, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
+        self._stderr = open(2, "w", encoding="utf-8", errors="backslashreplace", closefd=False)  # noqa: SIM115
+
+    def install(self) -> None:
+        """Make them sys.stdin, sys.stdout and sys.stderr, with nothing in their buffers."""
+        if self._used:
+            self.clean()
+        self._used = True
+        sys.stdin = sys.__stdin__ = self._stdin  # type: ignore[misc]
+        sys.stdout = sys.__stdout__ = self._stdout  # type: ignore[misc]
+        sys.stderr = sys.__stderr__ = self._stderr  # type: ignore[misc]
+
+    def clean(self) -> None:
+        """Empty the buffers, or make new streams where a program has closed these."""
+        try:
+            self._stdin.buffer.seek(0, os.SEEK_END)  # type: ignore[attr-defined]  # within the buffer it would keep what it has
+            self._stdin.seek(0)
+            self._stdout.flush()
+            self._stderr.flush()
+            self._used = False
+        except ValueError:  # closed or detached
+            self.__init__()  # type: ignore[misc]
+
+
+class Stage(NamedTuple):
+    """What a program finds, made before the fork."""
+
+    names: dict[str, Any]
+    """The prelude's."""
+    streams: Streams
+
+
 class Program:
     """A program's code, run as often as there are tests."""
 
-    def __init__(self, text: str, code: CodeType, entry: str | None, names: dict[str, Any], longest: int, stdio: Stdio) -> None:
+    def __init__(self, text: str, code: CodeType, entry: str | None, longest: int, stdio: Stdio, stage: Stage) -> None:
         self._text = text
         self._code = code
         self._entry = entry
-        self._names = names
+        self._names, self._streams = stage
         self._longest = longest
         """Bytes of a returned value."""
         self._stdio = stdio
+        self.seconds = 0.0
+        """CPU time of the last test."""
+        self.spent = False
+        """Is this process, after the last test, not as good as new?"""
         self._in_threads: list[dict[str, Any]] = []
         self._module = ModuleType("program")
 
@@ -124,12 +166,12 @@ class Program:
         header, value = self._guarded("raised", self._execute)
         if "error" not in header:
             header, value = self._guarded("entry", finish)
-        if name == "__main__" and header.get("success"):
+        if name == "__main__" and header.pop("success", False):
             del header["error"]
-        header["spent"] = self._end(name, header) or header.get("error", {}).get("kind") in _SPENDING
+        self.spent = self._end(name, header) or ("error" in header and header["error"]["kind"] in _SPENDING)
         if self._in_threads:
             header["thread_error"] = self._in_threads[0]
-        header["seconds"] = process_time() - began
+        self.seconds = process_time() - began
         return header, value
 
     def _guarded(self, kind: str, action: Callable[[], bytes]) -> Report:
@@ -146,17 +188,16 @@ class Program:
         for descriptor, origin in enumerate((source, self._stdio.out, self._stdio.err)):
             os.dup2(origin, descriptor)
         os.lseek(0, 0, os.SEEK_SET)
-        _restore()
+        sys.setrecursionlimit(_RECURSION_LIMIT)
         threading.stack_size(0)
-        random.seed(0)
+        if "random" in self._text:
+            random.seed(0)
         sys.argv = ["program.py"]
-        sys.stdin = sys.__stdin__ = TextIOWrapper(BufferedReader(FileIO(0, "r", closefd=False)), "utf-8")  # type: ignore[misc]
-        sys.stdout = sys.__stdout__ = _writer(1, "strict")  # type: ignore[misc]
-        sys.stderr = sys.__stderr__ = _writer(2, "backslashreplace")  # type: ignore[misc]
+        self._streams.install()
         self._in_threads.clear()
         threading.excepthook = self._note_thread
         self._module = ModuleType(name)
-        self._module.__dict__.update(self._names, __builtins__=builtins)
+        self._module.__dict__["__builtins__"] = builtins
         sys.modules[name] = self._module
 
     def _end(self, name: str, header: dict[str, Any]) -> bool:
@@ -176,12 +217,11 @@ class Program:
                 spent = True
         self._module.__dict__.clear()
         gc.collect(1)
-        _restore()
         return spent
 
     def _encoded(self, value: Any) -> bytes:
         """The value as plain data; nothing where it is not, or is too long: that equals no expected value."""
-        _restore()
+        sys.setrecursionlimit(_RECURSION_LIMIT)
         try:
             payload = plain.encode(value)
         except plain.NotPlain:
@@ -193,12 +233,13 @@ class Program:
 
     def _error(self, err: BaseException, kind: str) -> dict[str, Any]:
         """What was raised, where: kind `exit`, `memory`, `recursion`, `disallowed`, `entry` (by the call itself) or `raised`."""
-        _restore()
+        sys.setrecursionlimit(_RECURSION_LIMIT)
         try:
             message = printable(err)
         except BaseException:  # noqa: BLE001  __str__ is the program's
             message = ""
-        place = None if kind == "exit" else raising_statement(err.__traceback__, FILENAME, self._text)
+        found = None if kind == "exit" else raising_place(err.__traceback__, FILENAME, self._text)
+        place, expression = found or (None, None)
         if isinstance(err, MemoryError):
             kind = "memory"
         elif isinstance(err, RecursionError):
@@ -207,7 +248,8 @@ class Program:
             kind = "disallowed"
         elif place is not None:
             kind = "raised"
-        return {"kind": kind, "type": printable(type(err).__name__), "message": message, "place": place}
+        name = printable(type(err).__name__)
+        return {"kind": kind, "type": name, "message": message, "place": place, "expression": expression}
 
 
 _SPENDING = ("exit", "memory", "recursion")
@@ -217,16 +259,6 @@ _SPENDING = ("exit", "memory", "recursion")
 def printable(thing: object) -> str:
     """Its text, not too long, as something that can be sent."""
     return str(thing)[:_MESSAGE].encode("utf-8", "backslashreplace").decode()
-
-
-def _writer(descriptor: int, errors: str) -> TextIOWrapper:
-    return TextIOWrapper(BufferedWriter(FileIO(descriptor, "w", closefd=False)), "utf-8", errors)
-
-
-def _restore() -> None:
-    """Take back what a program may have changed that reporting needs."""
-    vars(builtins).update(_BUILTINS)
-    sys.setrecursionlimit(_RECURSION_LIMIT)
 
 
 def _is_success(code: object) -> bool:

@@ -5,7 +5,6 @@ A report is the program's own word. It is decoded into plain data, never evaluat
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 from collections.abc import Sequence
@@ -17,6 +16,7 @@ from contracts.records import Outcome, Test, TestKind
 from contracts.sections import ExecutorsConfig
 from executors import plain
 from executors.compare import same_output, same_value
+from executors.exchange import framed
 from executors.schedule import Judged
 from executors.spans import ErrorReport, SyntaxReport
 from executors.watch import Bounds, Child, Ended, Ran
@@ -58,19 +58,19 @@ class Task(NamedTuple):
     bounds: Bounds
     config: ExecutorsConfig
 
-    def job(self, kind: str, prelude: str, inputs: Sequence[bytes] = ()) -> bytes:
+    def job(self, kind: str, inputs: Sequence[bytes] = ()) -> bytes:
         """What a child reads from its feed."""
         sizes = [len(given) for given in inputs]
-        head = {"kind": kind, "text": self.text, "entry": self.fn_name, "prelude": prelude, "sizes": sizes}
+        head = {"kind": kind, "text": self.text, "entry": self.fn_name, "sizes": sizes}
         return framed({**head, "longest": self.bounds.output}, b"".join(inputs))
 
 
-def run_batch(worker: Worker, task: Task, kind: str, prelude: str, first: int, last: int) -> list[Judged]:
+def run_batch(worker: Worker, task: Task, kind: str, first: int, last: int) -> list[Judged]:
     """Run tests first … last − 1 in one new child and compare: results of those that it came to, the one that ended it included.
 
     Raises Unprepared for a program that doesn't get to its tests, ZygoteDied where the machine fails.
     """
-    child = Child(worker, task.bounds, task.job(kind, prelude, task.inputs[first:last]))
+    child = Child(worker, task.bounds, task.job(kind, task.inputs[first:last]))
     try:
         ran = child.wait()
     finally:
@@ -136,12 +136,6 @@ def _ended(ran: Ran, out: bytes, task: Task, kind: str, test: Test) -> Judged:
 
 DISALLOWED = ErrorReport("disallowed", message="the program broke into its own reports")
 TIMEOUT = ErrorReport("timeout", message="time limit exceeded")
-
-
-def framed(head: dict[str, Any], body: bytes = b"") -> bytes:
-    """A request as executors/exchange.py reads it."""
-    line = json.dumps(head).encode("ascii") + b"\n"
-    return (len(line) + len(body)).to_bytes(4, "little") + line + body
 
 
 def read(payload: bytes) -> tuple[Report | None, bytes]:

@@ -1,6 +1,7 @@
 """From an error to its category and place: which tokens are to blame (RLTF, section 3.3: U_global, U_line, U_ignore).
 
-Positions come from the sandbox, in lines and UTF-8 bytes; here they are checked against the text and turned into characters.
+A place is a statement and, where it is known, the expression within it. Positions come from the sandbox, in lines and UTF-8
+bytes; here they are checked against the text and turned into characters.
 
 | what happened                                               | strict | reference |
 |--------------------------------------------------------------|--------|-----------|
@@ -16,7 +17,7 @@ Positions come from the sandbox, in lines and UTF-8 bytes; here they are checked
 from __future__ import annotations
 
 import re
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import msgspec
 
@@ -37,6 +38,8 @@ class SyntaxReport(msgspec.Struct, frozen=True):
     message: str
     place: tuple[int, int] | None = None
     """First and last line."""
+    expression: Place | None = None
+    """What the compiler points at."""
     cut_off: bool = False
 
 
@@ -47,6 +50,9 @@ class ErrorReport(msgspec.Struct, frozen=True):
     type: str | None = None
     message: str = ""
     place: Place | None = None
+    """The statement."""
+    expression: Place | None = None
+    """What of it raised."""
 
     @property
     def detail(self) -> Detail:
@@ -54,38 +60,66 @@ class ErrorReport(msgspec.Struct, frozen=True):
         return Detail.EXCEPTION if self.kind in ("raised", "entry", "recursion") else Detail(self.kind)
 
 
-def locate_syntax(report: SyntaxReport, text: str, mode: Mode) -> tuple[Category, Span | None]:
-    """Category and span of a text that doesn't compile: whole lines, their line breaks included.
+class Located(NamedTuple):
+    """Where an error is: the spans are for category LINE, the expression within the span and narrower."""
+
+    category: Category
+    span: Span | None = None
+    expression: Span | None = None
+
+
+def locate_syntax(report: SyntaxReport, text: str, mode: Mode) -> Located:
+    """Where a text doesn't compile: whole lines, their line breaks included, and in them what the compiler points at.
 
     The break belongs to it because what is missing at a line's end (a colon, a bracket) should have stood in its place, and
     because tokenizers merge it with the next line's indentation.
     """
     if report.cut_off or report.place is None:
-        return Category.GLOBAL, None
+        return Located(Category.GLOBAL)
     is_layout = report.type == "TabError" or report.message.startswith(_IGNORED_BY_REFERENCE)
     if mode == "reference" and is_layout:
-        return Category.IGNORE, None
+        return Located(Category.IGNORE)
     starts = line_starts(text)
     lines = len(starts) - 1
     first, last = report.place
     if not 1 <= first <= lines:
-        return Category.GLOBAL, None
+        return Located(Category.GLOBAL)
     last = min(max(first, last), lines)
-    return Category.LINE, Span(first, last, starts[first - 1], starts[last])
+    span = Span(first, last, starts[first - 1], starts[last])
+    return Located(Category.LINE, span, _within(span, report.expression, text))
 
 
-def locate_error(report: ErrorReport, text: str, mode: Mode) -> tuple[Category, Span | None]:
-    """Category and span of what ended a run: for an exception the innermost own statement, to the character."""
+def locate_error(report: ErrorReport, text: str, mode: Mode) -> Located:
+    """Where a run was ended: for an exception the innermost own statement and the expression in it, to the character."""
     if report.kind not in ("raised", "exit"):
-        return Category.GLOBAL, None
+        return Located(Category.GLOBAL)
     span = statement_span(report.place, text) if report.kind == "raised" and report.place is not None else None
     if span is not None:
-        return Category.LINE, span
-    return (Category.GLOBAL if mode == "strict" else Category.IGNORE), None
+        return Located(Category.LINE, span, _within(span, report.expression, text))
+    return Located(Category.GLOBAL if mode == "strict" else Category.IGNORE)
 
 
 def statement_span(place: Place, text: str) -> Span | None:
     """A place as a span of the text; None where it is not within it, or empty."""
+    span = _span(place, text)
+    if span is not None and span.start_char == span.end_char:
+        # A place without columns: its whole lines.
+        starts = line_starts(text)
+        span = Span(span.start_line, span.end_line, starts[span.start_line - 1], starts[span.end_line])
+    return span if span is not None and span.start_char < span.end_char else None
+
+
+def _within(span: Span, place: Place | None, text: str) -> Span | None:
+    """A place as a span of the text; None where it is not narrower than the span that it belongs to."""
+    inner = _span(place, text) if place is not None else None
+    if inner is None or not span.start_char <= inner.start_char < inner.end_char <= span.end_char:
+        return None
+    is_whole = (inner.start_char, inner.end_char) == (span.start_char, span.end_char)
+    return None if is_whole else inner
+
+
+def _span(place: Place, text: str) -> Span | None:
+    """A place in characters; None where it is not within the text."""
     (start_line, start_column), (end_line, end_column) = place
     starts = line_starts(text)
     if not 1 <= start_line <= end_line < len(starts):
@@ -94,10 +128,7 @@ def statement_span(place: Place, text: str) -> Span | None:
     end = _character(text, starts, end_line, end_column)
     if start is None or end is None or start > end:
         return None
-    if start == end:
-        # A place without columns: its whole lines.
-        start, end = starts[start_line - 1], starts[end_line]
-    return Span(start_line, end_line, start, end) if start < end else None
+    return Span(start_line, end_line, start, end)
 
 
 def line_starts(text: str) -> list[int]:
@@ -107,11 +138,13 @@ def line_starts(text: str) -> list[int]:
 
 
 def _character(text: str, starts: list[int], line: int, column: int) -> int | None:
-    """The character at a column of UTF-8 bytes; Python doesn't count a byte order mark. None if it is not on the line."""
+    """The character at a column of UTF-8 bytes; None if it is not on the line. Python doesn't count a byte order mark, and takes
+    any line break for one byte."""
     start = starts[line - 1]
     if start == 0 and text.startswith("\ufeff"):
         start = 1
     content = text[start : starts[line]].encode("utf-8", "surrogatepass")
     if not 0 <= column <= len(content):
         return None
-    return start + len(content[:column].decode("utf-8", "ignore"))
+    character = start + len(content[:column].decode("utf-8", "ignore"))
+    return character + 1 if text[character - 1 : character + 1] == "\r\n" else character

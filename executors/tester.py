@@ -51,12 +51,12 @@ class _Stub:
         return result
 
 
-def serve(exchange: Exchange, setup: str, entry: str, names: dict[str, Any]) -> None:
+def serve(exchange: Exchange, setup: str, entry: str) -> None:
     """Run tests as the judge asks for them, each with fresh globals."""
     while exchange.wait():
         _, source = exchange.request()
         stub = _Stub(exchange)
-        ended, message = _run(setup, source, {**names, "__name__": "test", "candidate": stub, entry: stub}, stub)
+        ended, message = _run(setup, source, {"__name__": "test", "candidate": stub, entry: stub}, stub)
         exchange.report({"ended": ended, "message": message})
 
 

@@ -91,6 +91,6 @@ def _holds(worker: Worker, attempt: str) -> bool:
     text = _PROBE.format(attempt=attempt)
     task = Task(text, TestKind.STDIN, None, _HELD, (b"",), Bounds(2.0, 256 << 20, 1 << 20), _CONFIG)
     try:
-        return run_batch(worker, task, "stdin", "none", 0, 1)[0].outcome is Outcome.PASS
+        return run_batch(worker, task, "stdin", 0, 1)[0].outcome is Outcome.PASS
     except Unprepared:
         return False

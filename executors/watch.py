@@ -188,7 +188,7 @@ class Child:
 
     def _new_reports(self) -> list[bytes]:
         """Complete reports that were not read before."""
-        content = os.pread(self._reports, self._bounds.output + _SLACK, self._read)
+        content = os.pread(self._reports, os.fstat(self._reports).st_size - self._read, self._read)
         reports, start = [], 0
         while start + 4 <= len(content):
             end = start + 4 + int.from_bytes(content[start : start + 4], "little")
@@ -200,7 +200,7 @@ class Child:
         return reports
 
     def _printed(self) -> bytes:
-        return os.pread(self._out, self._bounds.output, 0)
+        return os.pread(self._out, min(os.fstat(self._out).st_size, self._bounds.output), 0)
 
     def _end(self, ended: Ended, seconds: float) -> Ran:
         self._kill()

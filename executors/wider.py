@@ -18,6 +18,9 @@ from collections.abc import Callable
 from typing import Any
 
 from executors import plain
+from executors.own import BUILTINS
+
+__builtins__ = BUILTINS
 
 _VIEWS: dict[type[Any], str] = {type({}.keys()): "keys", type({}.values()): "values", type({}.items()): "items"}
 _BUILT_IN: dict[type[Any], Callable[[Any], Any]] = {

@@ -46,7 +46,7 @@ class Worker:
     def fork(self, descriptors: list[int], ceilings: Ceilings) -> int:
         """A pidfd of a new child that holds these descriptors. Raises ZygoteDied."""
         try:
-            socket.send_fds(self._control, [b"F" + json.dumps(ceilings).encode()], descriptors)
+            socket.send_fds(self._control, [b"F%d %d" % ceilings], descriptors)
             _, handles, _, _ = socket.recv_fds(self._control, 4, 1)
         except OSError as err:
             raise ZygoteDied from err

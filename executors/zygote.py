@@ -8,7 +8,7 @@ child unread. Run as
 with CONTROL a descriptor of a SEQPACKET socket and SETTINGS a JSON object {tier, limits, prelude, numpy}, the last one the folder
 that numpy is in, or null. It says b"U" when it is up, or why it is not. Requests:
 
-    b"F" and descriptors   fork; behind it are the child's ceilings (JSON); answers a pidfd of the child
+    b"F" and descriptors   fork; behind it are the child's two ceilings; answers a pidfd of the child
     b"R"                   forget the child, which was killed; no answer
     b"W"                   wait for the child's end; answers the wait status (4 bytes, signed)
 
@@ -25,15 +25,16 @@ import json
 import os
 import signal
 import sys
-from pathlib import Path
-from socket import recv_fds, send_fds, socket
+from _socket import CMSG_LEN, SCM_RIGHTS, SOL_SOCKET, socket  # without all that the module `socket` brings
 from typing import Any, NoReturn
 
-_ROOT = str(Path(__file__).resolve().parent.parent)
+_ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 sys.path.insert(0, _ROOT)
 
 from executors import child, preludes  # noqa: E402
 from executors.confine import Ceilings, Limits, Tier, confine_child, confine_zygote, enter_namespaces  # noqa: E402
+from executors.program import Stage, Streams  # noqa: E402
+from executors.rehearsal import rehearse  # noqa: E402
 
 sys.path.remove(_ROOT)
 
@@ -42,18 +43,6 @@ _COMMON = "bisect collections copy functools heapq io itertools math operator ra
 # Where no path can be used later, all that a program may want must be there before.
 _SEALED = """abc array base64 binascii calendar cmath contextlib dataclasses datetime decimal enum fractions hashlib inspect json
 numbers pprint queue statistics struct textwrap threading time traceback types unicodedata"""
-_WARM_UP = """
-import sys
-class Stack(list):
-    def top(self): return self[-1]
-def solve(n, *rest, key=None):
-    try:
-        return sorted((f"{i:>3}" for i in range(n)), key=key)[-1], {i: i * 2.5 for i in rest}
-    except (ValueError, KeyError) as err:
-        raise RuntimeError from err
-stack = Stack([solve(5, 1, 2)])
-stack.top()
-"""
 # Without Python's own handlers, which set up again what nothing here uses, at 0.5 ms a time: there is one thread, and the
 # child seeds `random` itself.
 _fork = ctypes.PyDLL(None).fork
@@ -64,18 +53,17 @@ class Zygote:
 
     def __init__(self, control: socket, settings: dict[str, Any]) -> None:
         self._control = control
-        self._limits = Limits(*settings["limits"])
         self._nothing = os.open(os.devnull, os.O_RDONLY)
         tier = Tier(settings["tier"])
         for name in (_COMMON + (" " + _SEALED if tier is Tier.SEALED else "")).split():
             __import__(name)
-        self._names = preludes.load(settings["prelude"], settings["numpy"])
-        self._filter = confine_zygote(tier, preludes.numpy_folders(settings["numpy"]))
-        for _ in range(30):
-            exec(compile(_WARM_UP, "<warm-up>", "exec"), {"__name__": "warm-up"})
+        self._stage = Stage(preludes.install(settings["prelude"], settings["numpy"]), Streams())
+        self._filter = confine_zygote(tier, Limits(*settings["limits"]), preludes.numpy_folders(settings["numpy"]))
+        rehearse(self._stage, self._nothing)
         gc.collect()
         gc.disable()
         gc.freeze()
+        gc.set_threshold(10_000)  # what a child compiles should not set it off
 
     def serve(self) -> None:
         """Answer requests until the judge closes the control socket."""
@@ -83,9 +71,11 @@ class Zygote:
         try:
             self._control.send(b"U")
             while True:
-                request, descriptors, _, _ = recv_fds(self._control, 64, 6)
+                gc.collect(0)  # else the first container that a child makes could set it off, at the child's cost
+                request, passed, _, _ = self._control.recvmsg(64, CMSG_LEN(6 * 4))
                 if request[:1] == b"F":
-                    pid = self._start(descriptors, Ceilings(*json.loads(request[1:])))
+                    descriptors = [*memoryview(passed[0][2]).cast("i")]
+                    pid = self._start(descriptors, Ceilings(*map(int, request[1:].split())))
                 elif request == b"R":
                     _reap(pid)
                     pid = 0
@@ -105,7 +95,7 @@ class Zygote:
         for descriptor in descriptors:
             os.close(descriptor)
         handle = os.pidfd_open(pid)
-        send_fds(self._control, [b"f"], [handle])
+        self._control.sendmsg([b"f"], [(SOL_SOCKET, SCM_RIGHTS, handle.to_bytes(4, sys.byteorder))])
         os.close(handle)
         return pid
 
@@ -114,8 +104,8 @@ class Zygote:
         status = 70
         try:
             self._control.close()
-            confine_child(self._limits, ceilings, self._filter)
-            child.serve(child.Files._make([*descriptors, self._nothing]), self._names)
+            confine_child(ceilings, self._filter)
+            child.serve(child.Files._make([*descriptors, self._nothing]), self._stage)
             status = 0
         finally:
             os._exit(status)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import structs
 
 from contracts.records import Category, Detail, Group, Outcome, Problem, Program, Span, Verdict
 from contracts.records import Test as UnitTest
@@ -36,6 +37,17 @@ def test_a_located_error_penalises_the_tokens_that_share_a_character_with_it() -
     labels = label(one, error(Category.LINE, Span(2, 2, 6, 9)), TABLE)
     assert labels.penalised == [False, False, True, False, True, False, False, False]
     assert (labels.coarse, labels.fine, labels.adaptive) == (-0.6, -0.3, None)
+
+
+def test_the_expression_is_penalised_where_that_is_asked_for_and_known() -> None:
+    one = program("x", " =", " y", "/", "0", "\n")
+    found = error(Category.LINE, Span(1, 1, 0, 7))
+    narrow = structs.replace(found, expression=Span(1, 1, 4, 7))
+    whole, part = [True] * 5 + [False] * 2, [False, False, True, True, True, False, False]
+    asked = RewardsConfig(span="expression")
+    assert [label(one, verdict, TABLE).penalised for verdict in (found, narrow)] == [whole, whole]
+    assert [label(one, verdict, asked).penalised for verdict in (found, narrow)] == [whole, part]
+    assert label(one, error(Category.GLOBAL), asked).penalised == [True] * 7
 
 
 def test_other_categories() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 from itertools import pairwise
+from typing import Literal
 
 import pytest
 from hypothesis import given
@@ -56,13 +57,17 @@ def blamed(verdict: Verdict, text: str) -> str:
         ("for i in range(1 // 0):\n    pass\n", "for i in range(1 // 0):"),
         ("for i, j in [1]:\n    pass\n", "for i, j in [1]:"),
         ("with open(1 // 0) as file:\n    pass\n", "with open(1 // 0) as file:"),
+        ("with 1, 2: pass\n", "with 1, 2:"),
+        ("if (1  # a: b\n    // 0  # c: d\n):  # e: f\n    pass\n", "if (1  # a: b\n    // 0  # c: d\n):"),
         ("def f(x=1 // 0):\n    pass\n", "def f(x=1 // 0):"),
         ("@int\ndef f():\n    pass\n", "@int"),
         ("@(1 // 0)\nclass A:\n    pass\n", "@(1 // 0)"),
+        ("@(\n    1 // 0\n)\nclass A:\n    pass\n", "@(\n    1 // 0\n)"),
+        ("class A(int, str): x = 1\n", "class A(int, str):"),
         ("class A(missing):\n    x = 1\n", "class A(missing):"),
         ("class A:\n    x = missing\n", "x = missing"),
         ("match 1 // 0:\n    case 1:\n        pass\n", "match 1 // 0:"),
-        ("match 1:\n    case x if x // 0:\n        pass\n", "x if x // 0:"),
+        ("match 1:\n    case x if x // 0:\n        pass\n", "case x if x // 0:"),
         ("try:\n    missing\nexcept absent:\n    pass\n", "except absent:"),
         ("try:\n    1 // 0\nfinally:\n    pass\n", "1 // 0"),
         ("try:\n    1 // 0\nexcept Exception as e:\n    raise ValueError from e\n", "raise ValueError from e"),
@@ -99,6 +104,7 @@ def test_the_statement_that_raised(executor: Executor, text: str, statement: str
         ("x = 'abc\n", "x = 'abc\n"),
         ("x = )\n", "x = )\n"),
         ("x = 5 5", "x = 5 5"),
+        ("x = f'{}'", "x = f'{}'"),
         ("foo(1, 2\nx = 3\ny = 4\n", "foo(1, 2\n"),
         ("y = 1\n  z = 2\n", "  z = 2\n"),
         ("def f():\n    if 1:\n\nprint(1)\n", "print(1)\n"),
@@ -163,6 +169,69 @@ def test_categories_of_the_reference(reference: Executor, text: str, category: C
     assert reference.judge(ANY, text).category is category
 
 
+ROWS = [
+    ("if x:\n    print((1,", None, "syntax_error", None, "global", "global"),
+    ("x = 1\0", None, "syntax_error", None, "global", "global"),
+    ("x = '\ud800'", None, "syntax_error", None, "global", "global"),
+    ("x = = 1\n", None, "syntax_error", None, "line", "line"),
+    ("if 1:\n\tx = 1\n        y = 2\n", None, "syntax_error", None, "line", "ignore"),
+    ("if 1:\n    x = 1\n  y = 2\n", None, "syntax_error", None, "line", "ignore"),
+    ("def f(a, a):\n    pass\n", None, "syntax_error", None, "line", "ignore"),
+    ("def f():\n    from os import *\n", None, "syntax_error", None, "line", "ignore"),
+    ("import json\njson.loads('{')\n", None, "runtime_error", "exception", "line", "line"),
+    ("def f(): f()\nf()", None, "runtime_error", "exception", "global", "global"),
+    ("while True: pass", None, "runtime_error", "timeout", "global", "global"),
+    ("x = [0] * 10**13", None, "runtime_error", "memory", "global", "global"),
+    ("while True: print('x' * 10**6)", None, "runtime_error", "output_limit", "global", "global"),
+    ("import socket\nsocket.socket()", None, "runtime_error", "disallowed", "global", "global"),
+    ("def g(x): return x", "f", "runtime_error", "exception", "global", "global"),
+    ("def f(x, y): return x", "f", "runtime_error", "exception", "global", "global"),
+    ("def f(x): return 1 // 0", "f", "runtime_error", "exception", "line", "line"),
+    ("exit(3)", None, "runtime_error", "exit", "global", "ignore"),
+    ("def f(x): exit()", "f", "runtime_error", "exit", "global", "ignore"),
+    ("import os\nos.abort()", None, "runtime_error", "exit", "global", "ignore"),
+    ("import sys\nsys.stdout.close()\nsys.stdin = None\nraise SystemExit(2)", None, "runtime_error", "exit", "global", "ignore"),
+    ("print(1)", None, "failure", None, None, None),
+    ("print('never')", None, "pass", None, None, None),
+]
+"""Text, function, outcome, detail, category in strict and in reference mode."""
+
+
+@pytest.mark.parametrize("mode", ["strict", "reference"])
+def test_every_row_of_the_mapping(mode: Literal["strict", "reference"]) -> None:
+    with Executor(ExecutorsConfig(cpu_seconds=0.5), RewardsConfig(categories=mode)) as executor:
+        for text, fn_name, outcome, detail, *categories in ROWS:
+            test = UnitTest([1], 2) if fn_name else UnitTest("", "never")
+            verdict = executor.judge(Problem(id="any", question="", fn_name=fn_name, tests=(test,)), text)
+            found = verdict.outcome, verdict.detail, verdict.category
+            assert found == (outcome, detail, categories[mode == "reference"]), text
+            assert (verdict.span is not None) == (verdict.category is Category.LINE)
+
+
+@pytest.mark.parametrize(
+    ("text", "expression"),
+    [
+        ("x = 5 + 1 // 0 * 2\n", "1 // 0"),
+        ("print(\n    'é',\n    1 //\n    0,\n)\n", "1 //\n    0"),
+        ("x = [1, 2]\nfor i in x[5]:\n    pass\n", "x[5]"),
+        ("x = 5\nfor i in x: pass\n", "x"),
+        ("x = int('é'); y = 1\n", "int('é')"),
+        ("raise ValueError('x')\n", None),
+        ("1 // 0\n", None),
+        ("x = 1\r\nif x\r\n    y = 2\r\n", "\r\n"),
+        ("é = 'ß' $ 1\n", "$"),
+        ("é = 'ß'; return 3\n", "return 3"),
+        ("x = 1\n  y = 2\n", None),
+        ("z = 1\nx = 'é', f'{a b}'\n", None),
+    ],
+)
+def test_the_expression_in_the_statement(executor: Executor, text: str, expression: str | None) -> None:
+    verdict = executor.judge(ANY, text)
+    assert verdict.category is Category.LINE
+    found = verdict.expression
+    assert (text[found.start_char : found.end_char] if found else None) == expression
+
+
 TEXT = st.text(st.sampled_from("ab\n\ré😀\ufeff "), max_size=12)
 NUMBER = st.integers(-1, 20) | st.just(2**63)
 
@@ -171,11 +240,22 @@ NUMBER = st.integers(-1, 20) | st.just(2**63)
 def test_places_from_the_sandbox_are_within_the_text_or_dropped(text: str, a: int, b: int, c: int, d: int) -> None:
     span = statement_span(((a, b), (c, d)), text)
     if span is None:
-        category, none = locate_error(ErrorReport("raised", place=((a, b), (c, d))), text, "strict")
-        assert (category, none) == (Category.GLOBAL, None)
+        located = locate_error(ErrorReport("raised", place=((a, b), (c, d)), expression=((1, 0), (1, 1))), text, "strict")
+        assert located == (Category.GLOBAL, None, None)
     else:
         assert 0 <= span.start_char < span.end_char <= len(text)
         assert 1 <= span.start_line <= span.end_line <= len(line_starts(text)) - 1
+
+
+@given(TEXT, NUMBER, NUMBER, NUMBER, NUMBER)
+def test_expressions_are_narrower_than_their_statement_or_dropped(text: str, a: int, b: int, c: int, d: int) -> None:
+    report = ErrorReport("raised", place=((1, 0), (2, 1)), expression=((a, b), (c, d)))
+    located = locate_error(report, text, "strict")
+    if located.expression is not None:
+        assert located.span is not None
+        outer, inner = located.span, located.expression
+        assert outer.start_char <= inner.start_char < inner.end_char <= outer.end_char
+        assert inner.end_char - inner.start_char < outer.end_char - outer.start_char
 
 
 @given(TEXT)
