@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Iterable
+from itertools import islice
 
 import msgspec
 
@@ -12,8 +13,8 @@ from buffer.base import Append
 from buffer.redis_buffer import RedisBuffer
 from contracts.config import Recipe
 from contracts.records import Detail, LabelledGroup, Outcome, Verdict, decode_groups, decode_problems, encode
-from executors.judge import Executor
 from executors.labels import label_batch
+from executors.pool import Job, Pool
 
 POLL_SECONDS = 0.02
 
@@ -30,6 +31,10 @@ class LabelReport(msgspec.Struct, kw_only=True):
     judged: int
     """Programs run, greedy ones too."""
     sandbox_errors: int
+    remembered: int
+    """Programs whose verdict was known from an equal one."""
+    replaced: int
+    """Zygotes that had to be replaced meanwhile."""
     seconds: float
     """Busy wall time, not counting waits for room in the buffer."""
     example: bytes | None = None
@@ -37,13 +42,13 @@ class LabelReport(msgspec.Struct, kw_only=True):
 
 
 class ExecutorActor:
-    """Judges programs, one at a time on one core."""
+    """Judges programs on `executors.cores` cores of its node."""
 
     def start(self, recipe: Recipe, problems: bytes) -> None:
-        """Start the zygote. Raises UserError where this machine cannot isolate programs."""
+        """Start the zygotes. Raises UserError where this machine cannot isolate programs."""
         self._recipe = recipe
         self._problems = {problem.id: problem for problem in decode_problems(problems)}
-        self._executor = Executor(recipe.executors, recipe.rewards)
+        self._pool = Pool(recipe.executors, recipe.rewards)
 
     def open_buffer(self, url: str, run: str) -> None:
         """Connect to the online buffer."""
@@ -52,7 +57,8 @@ class ExecutorActor:
     def label(self, payload: bytes, example: bool) -> LabelReport:
         """Judge and label a sampled batch and append its groups, waiting for room where the buffer blocks."""
         started = time.perf_counter()
-        batch = label_batch(self._executor, decode_groups(payload), self._problems, self._recipe)
+        hits, restarts = self._pool.cache_hits, self._pool.restarts
+        batch = label_batch(self._pool, decode_groups(payload), self._problems, self._recipe)
         busy = time.perf_counter() - started
         for entry in batch.entries:
             self._append(entry)
@@ -63,16 +69,18 @@ class ExecutorActor:
             dropped=batch.dropped,
             judged=batch.judged,
             sandbox_errors=batch.sandbox_errors,
+            remembered=self._pool.cache_hits - hits,
+            replaced=self._pool.restarts - restarts,
             seconds=busy,
             example=encode(batch.entries[0]) if example and batch.entries else None,
         )
 
     def judge(self, payload: bytes) -> list[list[Verdict]]:
         """The verdicts of a sampled batch by hidden tests, group by group; nothing enters the buffer."""
-        return [
-            [self._executor.judge(self._problems[group.problem_id], program.text, hidden=True) for program in group.programs]
-            for group in decode_groups(payload)
-        ]
+        groups = decode_groups(payload)
+        jobs = (Job(self._problems[group.problem_id], program.text, True) for group in groups for program in group.programs)
+        verdicts = self._pool.judge_all(jobs)
+        return [list(islice(verdicts, len(group.programs))) for group in groups]
 
     def _append(self, entry: LabelledGroup) -> None:
         while self._buffer.append(entry) is Append.FULL:

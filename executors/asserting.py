@@ -63,7 +63,8 @@ class Asserting:
         return results or self._run_shared(first, last)
 
     def _run_shared(self, first: int, last: int) -> list[Judged]:
-        return run_batch(self._worker, self._task, "shared", first, last)
+        inputs = tuple(f"{self._setup}\n".encode("utf-8", "surrogatepass") + source for source in self._task.inputs)
+        return run_batch(self._worker, self._task._replace(inputs=inputs), "shared", first, last)
 
 
 class _Test:

@@ -12,8 +12,9 @@ seconds, how far stdout has grown, and the returned value. A `serving` program a
 from __future__ import annotations
 
 import gc
-import json
 import os
+from json import dumps
+from os import fstat
 from typing import Any, NamedTuple
 
 from executors import tester, wider
@@ -69,9 +70,9 @@ def _run_tests(program: Program, exchange: Exchange, job: dict[str, Any], inputs
     for size in job["sizes"]:
         header, value = test(inputs[start : start + size])
         start += size
-        line = b'{"seconds": %.9f, "out": %d}' % (program.seconds, os.fstat(stdio.out).st_size)
+        line = b'{"seconds": %.9f, "out": %d}' % (program.seconds, fstat(stdio.out).st_size)
         if header:
-            line = line[:-1] + b", " + json.dumps(header).encode("ascii")[1:]
+            line = line[:-1] + b", " + dumps(header).encode("ascii")[1:]
         exchange.report_line(line, value)
         if program.spent:
             break

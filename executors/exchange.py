@@ -6,9 +6,11 @@ nothing is faster; a report is a length (4 bytes), a line of JSON and bytes behi
 
 from __future__ import annotations
 
-import json
-import marshal
-import os
+# By name, since programs may change the modules.
+from json import dumps
+from marshal import dumps as marshalled
+from marshal import loads
+from os import fstat, pread, read, write
 from typing import Any, NamedTuple
 
 from executors.own import BUILTINS
@@ -25,24 +27,24 @@ class Exchange(NamedTuple):
 
     def request(self) -> tuple[dict[str, Any], bytes]:
         """What the feed holds."""
-        head, body = marshal.loads(os.pread(self.feed, os.fstat(self.feed).st_size, 0))
+        head, body = loads(pread(self.feed, fstat(self.feed).st_size, 0))
         return head, body
 
     def report(self, header: dict[str, Any], value: bytes = b"") -> None:
         """Add a report."""
-        self.report_line(json.dumps(header).encode("ascii"), value)
+        self.report_line(dumps(header).encode("ascii"), value)
 
     def report_line(self, line: bytes, value: bytes = b"") -> None:
         """Add a report whose JSON is at hand."""
         body = line + b"\n" + value
-        os.write(self.reports, len(body).to_bytes(4, "little") + body)
+        write(self.reports, len(body).to_bytes(4, "little") + body)
 
     def wait(self) -> bool:
         """Tell the judge that it is its turn, and wait for ours; False where the judge is gone."""
-        os.write(self.channel, b".")
-        return os.read(self.channel, 1) != b""
+        write(self.channel, b".")
+        return read(self.channel, 1) != b""
 
 
 def framed(head: dict[str, Any], body: bytes = b"") -> bytes:
     """The bytes of a request."""
-    return marshal.dumps((head, body))
+    return marshalled((head, body))

@@ -25,6 +25,8 @@ from executors.watch import Bounds
 from executors.worker import Worker, ZygoteDied
 
 _SPARE_CPU_SECONDS = 10
+_CANARY_EVERY = 500
+"""Programs between two checks of an executor by programs whose verdicts are known."""
 _MESSAGE = 300
 _USES_NUMPY = re.compile(r"\b(numpy|np)\b")
 _CANARY = Problem(id="canary", question="", tests=(Test("1 2", "3"),))
@@ -42,8 +44,9 @@ class Executor:
         self.config = config
         self.rewards = rewards
         self.tier = tiers.require(config) if tier is None else tier
-        self._workers: dict[tuple[str, bool], Worker] = {}
+        self._workers: dict[tuple[str, bool, bool], Worker] = {}
         self._inputs: dict[bool, _Inputs] = {}
+        self._since_canary = 0
         self._worker(config.prelude)
 
     def judge(self, problem: Problem, text: str, *, hidden: bool = False) -> Verdict:
@@ -58,12 +61,15 @@ class Executor:
         if not tests:
             raise UserError(f"problem {problem.id} has no tests", "Leave it out: without tests nothing can be judged")
         task = self._task(problem, tests, text, hidden)
+        self._since_canary += 1
+        if self._since_canary > _CANARY_EVERY and not self.is_healthy() and not self._recovers():
+            return _broken(len(tests))
         for _ in range(2):
             try:
                 return self._verdict(problem, task)
             except (ZygoteDied, OSError):
                 if not self._recovers():
-                    return Verdict(outcome=Outcome.SANDBOX_ERROR, message="no zygote judges any program", total=len(tests))
+                    return _broken(len(tests))
         error = ErrorReport("disallowed", message="the program ended the process that it was forked from")
         return self._ran([Judged(Outcome.RUNTIME_ERROR, 0.0, error), *[UNRUN] * (len(tests) - 1)], text)
 
@@ -79,6 +85,7 @@ class Executor:
 
     def is_healthy(self) -> bool:
         """Does it judge a right and a wrong program right?"""
+        self._since_canary = 0
         try:
             for text, outcome in _CANARIES.items():
                 task = self._task(_CANARY, _CANARY.tests, text, hidden=False)
@@ -108,9 +115,9 @@ class Executor:
     def __exit__(self, kind: type[BaseException] | None, err: BaseException | None, trace: TracebackType | None) -> None:
         self.close()
 
-    def _worker(self, prelude: str, *, numpy: bool = False) -> Worker:
-        """The worker whose programs may use these names without importing them, started when it is first needed."""
-        key = prelude, numpy
+    def _worker(self, prelude: str, *, numpy: bool = False, tests: bool = False) -> Worker:
+        """The worker whose programs, or tests, may use these names without importing them; started when it is first needed."""
+        key = prelude, numpy, tests
         if key not in self._workers:
             limits = Limits(address_space=(4 * self.config.memory_mb << 20) + (4 << 30))
             self._workers[key] = Worker(self.tier, limits, prelude, numpy=numpy)
@@ -139,7 +146,7 @@ class Executor:
             if problem.test_setup is None:
                 results = run_all(len(task.tests), partial(run_batch, worker, task, task.kind.value))
             else:
-                asserting = Asserting(worker, self._worker("asserts"), task, problem.test_setup)
+                asserting = Asserting(worker, self._worker("asserts", tests=True), task, problem.test_setup)
                 results = run_all(len(task.tests), asserting.run)
                 trust = Trust.LOW if asserting.shared else Trust.FULL
         except Unprepared as err:
@@ -184,6 +191,10 @@ class Executor:
             seconds=sum(result.seconds for result in results),
             trust=trust,
         )
+
+
+def _broken(total: int) -> Verdict:
+    return Verdict(outcome=Outcome.SANDBOX_ERROR, message="no zygote judges any program", total=total)
 
 
 class _Inputs:

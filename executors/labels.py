@@ -7,22 +7,24 @@ text is never searched.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import islice
 from typing import NamedTuple, Protocol
 
 import msgspec
 
 from contracts.config import Recipe
-from contracts.records import Category, Detail, Group, LabelledGroup, Labels, Outcome, Problem, Program, Verdict
+from contracts.records import Category, Group, LabelledGroup, Labels, Outcome, Problem, Program, Verdict
 from contracts.rewards import adaptive_reward, coarse_reward
 from contracts.sections import RewardsConfig
+from executors.pool import Job
 
 
 class Judges(Protocol):
-    """What labelling needs of an executor."""
+    """What labelling needs of a pool of executors."""
 
-    def judge(self, problem: Problem, text: str) -> Verdict:
-        """The verdict on one program."""
+    def judge_all(self, jobs: Iterable[Job]) -> Iterator[Verdict]:
+        """One verdict per program, in order."""
         ...
 
 
@@ -37,26 +39,17 @@ def label(program: Program, verdict: Verdict, rewards: RewardsConfig) -> Labels:
     )
 
 
-def label_group(executor: Judges, group: Group, problem: Problem, rewards: RewardsConfig) -> tuple[LabelledGroup, int]:
-    """The group with verdicts and labels, and how many of its programs were dropped for a SANDBOX_ERROR.
-
-    Identical texts are judged once, unless they timed out.
-    """
-    known: dict[str, Verdict] = {}
-    kept: list[Program] = []
-    verdicts: list[Verdict] = []
-    for program in group.programs:
-        verdict = known.get(program.text) or executor.judge(problem, program.text)
-        if verdict.outcome is Outcome.SANDBOX_ERROR:
-            continue
-        if verdict.detail is not Detail.TIMEOUT:
-            known[program.text] = verdict
-        kept.append(program)
-        verdicts.append(verdict)
-    labels = [label(program, verdict, rewards) for program, verdict in zip(kept, verdicts, strict=True)]
-    dropped = len(group.programs) - len(kept)
-    judged = group if not dropped else msgspec.structs.replace(group, programs=kept)
-    return LabelledGroup(group=judged, verdicts=verdicts, labels=labels), dropped
+def label_group(group: Group, verdicts: Iterable[Verdict], rewards: RewardsConfig) -> tuple[LabelledGroup, int]:
+    """The group with its verdicts and labels, and how many of its programs were dropped for a SANDBOX_ERROR."""
+    judged = [
+        (program, verdict)
+        for program, verdict in zip(group.programs, verdicts, strict=True)
+        if verdict.outcome is not Outcome.SANDBOX_ERROR
+    ]
+    dropped = len(group.programs) - len(judged)
+    kept = group if not dropped else msgspec.structs.replace(group, programs=[program for program, _ in judged])
+    labels = [label(program, verdict, rewards) for program, verdict in judged]
+    return LabelledGroup(group=kept, verdicts=[verdict for _, verdict in judged], labels=labels), dropped
 
 
 class LabelledBatch(NamedTuple):
@@ -72,14 +65,17 @@ class LabelledBatch(NamedTuple):
     """Of these, how many the executor failed on."""
 
 
-def label_batch(executor: Judges, groups: Sequence[Group], problems: Mapping[str, Problem], recipe: Recipe) -> LabelledBatch:
+def label_batch(judges: Judges, groups: Sequence[Group], problems: Mapping[str, Problem], recipe: Recipe) -> LabelledBatch:
     """Label a sampled batch and leave out what cannot be trained on."""
+    candidates = [group if recipe.sampling.truncated == "label" else _without_truncated(group) for group in groups]
+    verdicts = judges.judge_all(
+        Job(problems[group.problem_id], program.text) for group in candidates for program in group.programs
+    )
     entries: list[LabelledGroup] = []
     dropped: Counter[str] = Counter()
     judged = sandbox_errors = 0
-    for group in groups:
-        kept = group if recipe.sampling.truncated == "label" else _without_truncated(group)
-        entry, failed = label_group(executor, kept, problems[group.problem_id], recipe.rewards)
+    for group, kept in zip(groups, candidates, strict=True):
+        entry, failed = label_group(kept, islice(verdicts, len(kept.programs)), recipe.rewards)
         judged += len(kept.programs)
         sandbox_errors += failed
         dropped["truncated"] += len(group.programs) - len(kept.programs)

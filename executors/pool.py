@@ -13,6 +13,7 @@ from typing import NamedTuple, Self
 
 from contracts.records import Detail, Outcome, Problem, Verdict
 from contracts.sections import ExecutorsConfig, RewardsConfig
+from executors.confine import Tier
 from executors.judge import Executor
 
 _AHEAD = 4
@@ -31,13 +32,13 @@ class Job(NamedTuple):
 class Pool:
     """Judges programs on `config.cores` cores. Raises what Executor raises where none can start."""
 
-    def __init__(self, config: ExecutorsConfig, rewards: RewardsConfig) -> None:
+    def __init__(self, config: ExecutorsConfig, rewards: RewardsConfig, tier: Tier | None = None) -> None:
         self._cores = config.cores
         self._idle: SimpleQueue[Executor] = SimpleQueue()
         self._executors: list[Executor] = []
         try:
             for _ in range(config.cores):
-                self._executors.append(Executor(config, rewards))
+                self._executors.append(Executor(config, rewards, tier))
                 self._idle.put(self._executors[-1])
         except BaseException:
             self.close()
@@ -49,6 +50,21 @@ class Pool:
     def cache_hits(self) -> int:
         """Verdicts so far that were remembered, not made."""
         return self._cache.hits
+
+    @property
+    def restarts(self) -> int:
+        """How often a zygote had to be replaced."""
+        return sum(executor.restarts for executor in self._executors)
+
+    @property
+    def tier(self) -> Tier:
+        """How programs are isolated."""
+        return self._executors[0].tier
+
+    @property
+    def zygotes(self) -> list[int]:
+        """Process ids of the zygotes."""
+        return [pid for executor in self._executors for pid in executor.zygotes]
 
     def judge(self, problem: Problem, text: str, *, hidden: bool = False) -> Verdict:
         """One verdict, in the caller's thread. Raises UserError for a problem without tests."""
@@ -83,14 +99,13 @@ class Pool:
 
     def _judge(self, job: Job) -> Verdict:
         """A remembered verdict or a new one; a SANDBOX_ERROR is retried once, by another judge where there is one."""
-        key = _key(job)
-        known = self._cache.get(key)
+        known = self._cache.get(job)
         if known is not None:
             return known
         verdict = self._run(job)
         if verdict.outcome is Outcome.SANDBOX_ERROR:
             verdict = self._run(job)
-        self._cache.put(key, verdict)
+        self._cache.put(job, verdict)
         return verdict
 
     def _run(self, job: Job) -> Verdict:
@@ -101,12 +116,6 @@ class Pool:
             self._idle.put(executor)
 
 
-def _key(job: Job) -> bytes:
-    digest = hashlib.sha256(repr((job.problem.id, job.hidden)).encode("utf-8", "surrogatepass"))
-    digest.update(job.text.encode("utf-8", "surrogatepass"))
-    return digest.digest()
-
-
 class _Cache:
     """The newest verdicts by program; time-outs and our own errors are not kept, since they may not come again."""
 
@@ -114,20 +123,26 @@ class _Cache:
         self.hits = 0
         self._size = size
         self._lock = Lock()
-        self._verdicts: OrderedDict[bytes, Verdict] = OrderedDict()
+        self._entries: OrderedDict[tuple[str, bool, bytes], tuple[Problem, Verdict]] = OrderedDict()
 
-    def get(self, key: bytes) -> Verdict | None:
+    def get(self, job: Job) -> Verdict | None:
+        key = _key(job)
         with self._lock:
-            known = self._verdicts.get(key)
-            if known is not None:
-                self.hits += 1
-                self._verdicts.move_to_end(key)
-            return known
+            problem, verdict = self._entries.get(key, (None, None))
+            if problem is not job.problem and problem != job.problem:  # another problem of the same id
+                return None
+            self.hits += 1
+            self._entries.move_to_end(key)
+            return verdict
 
-    def put(self, key: bytes, verdict: Verdict) -> None:
+    def put(self, job: Job, verdict: Verdict) -> None:
         if verdict.outcome is Outcome.SANDBOX_ERROR or verdict.detail is Detail.TIMEOUT:
             return
         with self._lock:
-            self._verdicts[key] = verdict
-            while len(self._verdicts) > self._size:
-                self._verdicts.popitem(last=False)
+            self._entries[_key(job)] = job.problem, verdict
+            while len(self._entries) > self._size:
+                self._entries.popitem(last=False)
+
+
+def _key(job: Job) -> tuple[str, bool, bytes]:
+    return job.problem.id, job.hidden, hashlib.sha256(job.text.encode("utf-8", "surrogatepass")).digest()

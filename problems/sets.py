@@ -13,7 +13,9 @@ from contracts.errors import UserError
 from contracts.records import Problem
 from contracts.sections import PrimerConfig, ProblemsConfig
 from problems.apps import read_folder, write_folder
+from problems.checked import apply_check
 from problems.primer import generate
+from problems.read import read_problems
 
 
 @dataclass(frozen=True)
@@ -23,13 +25,13 @@ class ProblemSet:
     train: list[Problem]
     heldout: list[Problem]
     dropped: int
-    """Problems left out because they have no tests."""
+    """Problems left out because they have no tests, or because `problems.checked` drops them."""
 
 
 def load_problem_set(config: ProblemsConfig, run_folder: Path, seed: int) -> ProblemSet:
     """The problem set that the recipe asks for; primer is generated once, into `run_folder`/problems.
 
-    Raises UserError as `read_folder` does, where one problem alone would have to be shared between training and
+    Raises UserError as `read_problems` and `apply_check` do, where one problem alone would have to be shared between training and
     evaluation, and where the run folder holds a primer of other settings.
     """
     if config.path is None:
@@ -41,6 +43,9 @@ def load_problem_set(config: ProblemsConfig, run_folder: Path, seed: int) -> Pro
         )
         return ProblemSet(train, _distinct(heldout, train), dropped + more)
     problems, dropped = _read_named("path", config.path)
+    if config.checked is not None:
+        kept = apply_check(config.checked, problems)
+        problems, dropped = kept, dropped + len(problems) - len(kept)
     if config.heldout_path is None:
         return ProblemSet(*_hold_out(problems, config.heldout_fraction, seed, config.path), dropped)
     heldout, more = _read_named("heldout_path", config.heldout_path)
@@ -48,7 +53,7 @@ def load_problem_set(config: ProblemsConfig, run_folder: Path, seed: int) -> Pro
 
 
 def check_problem_set(config: ProblemsConfig, seed: int) -> ProblemSet | None:
-    """Raise now what `load_problem_set` would raise for the folders that the recipe names; writes nothing.
+    """Raise now what `load_problem_set` would raise for what the recipe names; writes nothing.
 
     Returns the set where the recipe names its training problems.
     """
@@ -61,7 +66,7 @@ def check_problem_set(config: ProblemsConfig, seed: int) -> ProblemSet | None:
 
 def _read_named(key: str, path: Path) -> tuple[list[Problem], int]:
     try:
-        return read_folder(path)
+        return read_problems(path)
     except UserError as err:
         raise UserError(f"problems.{key}={path}: {err.message}", err.remedy) from err
 

@@ -6,9 +6,10 @@ import errno
 import os
 import signal
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
-from typing import NoReturn
+from typing import Any, Literal, NoReturn, TypeVar
 
 import click
 from rich.console import Console
@@ -16,10 +17,29 @@ from rich.console import Console
 from contracts.errors import RunError, UserError
 from contracts.recipe import load_recipe
 
+Command = TypeVar("Command", bound=Callable[..., Any])
+
 RECIPE = click.argument("recipe", type=click.Path(path_type=Path))
 OVERRIDES = click.argument("overrides", nargs=-1, metavar="[KEY.PATH=VALUE]...")
+COMPARE = click.option(
+    "--compare",
+    type=click.Choice(["strict", "apps"]),
+    default="strict",
+    show_default=True,
+    help="How answers are compared; apps: as the APPS harness does, with the names that it imports for programs.",
+)
+CORES = click.option("--cores", type=click.IntRange(min=1), help="Programs that run at a time.  [default: all cores]")
+MEMORY = click.option(
+    "--memory-mb", type=click.IntRange(min=1), default=512, show_default=True, help="Resident memory of a program."
+)
+WEAK = click.option("--allow-weak-isolation", is_flag=True, help="Run programs although this machine cannot isolate them.")
 
 WIDTH_ELSEWHERE = 110
+
+
+def _cpu_seconds(default: float) -> Callable[[Command], Command]:
+    above_zero = click.FloatRange(min=0, min_open=True)
+    return click.option("--cpu-seconds", type=above_zero, default=default, show_default=True, help="CPU time of a test.")
 
 
 class _Commands(click.Group):
@@ -29,7 +49,10 @@ class _Commands(click.Group):
         try:
             return super().invoke(ctx)
         except (Exception, KeyboardInterrupt) as err:
-            _end(getattr(err, "cause", err))  # Ray wraps what an actor raised, as an exception of both classes
+            command = self.commands.get(ctx.invoked_subcommand or "")
+            resumes = command is not None and any(option.name == "resume" for option in command.params)
+            # Ray wraps what an actor raised, as an exception of both classes
+            _end(getattr(err, "cause", err), "go on with --resume" if resumes else "run it again")
             raise
 
 
@@ -83,6 +106,50 @@ def report(run: Path) -> None:
 
 
 @main.command()
+@click.option("--problems", type=click.Path(path_type=Path), help="An APPS folder, an MBPP or a HumanEval file.")
+@click.option("--programs", type=click.Path(path_type=Path), required=True, help="JSON lines: problem_id and code each.")
+@click.option("--output", type=click.Path(path_type=Path), required=True, help="Where the verdicts go, a line each.")
+@COMPARE
+@CORES
+@_cpu_seconds(2.0)
+@MEMORY
+@WEAK
+def label(
+    problems: Path | None, programs: Path, output: Path, compare: Literal["strict", "apps"], cores: int | None, **limits: float
+) -> None:
+    """Run programs from a file: verdicts, located errors and rewards, one line per program. Needs no model.
+
+    Rows that carry an entry_point and a test of their own need no --problems.
+    """
+    from rltf.judging import ALL_TESTS, executors_config
+    from rltf.label import label_file
+
+    config = executors_config(compare, cores, max_tests=ALL_TESTS, **limits)
+    label_file(programs, output, problems, config, _console())
+
+
+@main.group()
+def problems() -> None:
+    """Look after problem sets."""
+
+
+@problems.command()
+@click.argument("path", metavar="PROBLEMS", type=click.Path(path_type=Path))
+@click.option("--output", type=click.Path(path_type=Path), help="Where the findings go, as JSON for problems.checked.")
+@COMPARE
+@CORES
+@_cpu_seconds(10.0)
+@MEMORY
+@WEAK
+def check(path: Path, output: Path | None, compare: Literal["strict", "apps"], cores: int | None, **limits: float) -> None:
+    """Run the reference solutions of PROBLEMS, an APPS folder, an MBPP or a HumanEval file, and say what must be dropped."""
+    from rltf.check import check_problems
+    from rltf.judging import ALL_TESTS, executors_config
+
+    check_problems(path, output, executors_config(compare, cores, max_tests=ALL_TESTS, **limits), _console())
+
+
+@main.command()
 def doctor() -> None:
     """What this machine can do: executors, GPUs, Redis, disk, versions."""
     from rltf.doctor import examine
@@ -109,15 +176,15 @@ def _console() -> Console:
     return console if console.is_terminal else Console(width=WIDTH_ELSEWHERE)
 
 
-def _end(err: BaseException) -> None:
+def _end(err: BaseException, remedy: str) -> None:
     """Exit with one line where that says it all; returns where an error needs its traceback."""
     if isinstance(err, KeyboardInterrupt):
-        click.echo("interrupted: go on with --resume", err=True)
+        click.echo(f"interrupted: {remedy}", err=True)
         sys.exit(130)
     full_disk = isinstance(err, OSError) and err.errno in (errno.ENOSPC, errno.EDQUOT)
     if full_disk or str(err).startswith("MISCONF"):  # Redis, which cannot write its file
         where = getattr(err, "filename", None) or os.getcwd()
-        err = RunError(f"the disk is full: {where}", "Free some space and go on with --resume")
+        err = RunError(f"the disk is full: {where}", f"Free some space and {remedy}")
     if isinstance(err, UserError):
         click.echo(f"error: {' '.join(str(err).split())}", err=True)
         sys.exit(err.exit_code)

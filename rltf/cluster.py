@@ -72,9 +72,9 @@ def connected(recipe: Recipe) -> Iterator[None]:
 
 def _wanted(recipe: Recipe) -> dict[str, int]:
     """CPUs and GPUs of all actors together."""
-    learner, actors = recipe.learner, recipe.actors
+    learner, actors, executors = recipe.learner, recipe.actors, recipe.executors
     return {
-        "CPU": learner.ranks * learner.threads + actors.count * actors.threads + recipe.executors.count,
+        "CPU": learner.ranks * learner.threads + actors.count * actors.threads + executors.count * executors.cores,
         "GPU": math.ceil(learner.ranks * learner.num_gpus + actors.count * actors.num_gpus),
     }
 
@@ -86,7 +86,7 @@ def _check_resources(recipe: Recipe) -> None:
         if count > there.get(kind, 0):
             raise UserError(
                 f"the recipe's actors need {count} {kind}s, the cluster has {there.get(kind, 0):.0f}",
-                "Lower learner.ranks, actors.count, executors.count, their threads or num_gpus, or join a larger cluster",
+                "Lower learner.ranks, actors.count, executors.count, their threads, cores or num_gpus, or join a larger cluster",
             )
 
 
@@ -133,7 +133,7 @@ class Cluster:
         return results
 
     def _make_executors(self) -> list[Any]:
-        remote = ray.remote(num_cpus=1)(ExecutorActor)
+        remote = ray.remote(num_cpus=self.recipe.executors.cores, scheduling_strategy="SPREAD")(ExecutorActor)
         return [remote.remote() for _ in range(self.recipe.executors.count)]
 
     def _make_samplers(self) -> list[Any]:

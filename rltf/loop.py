@@ -147,6 +147,8 @@ class OnlineLoop:
         totals.dropped = add(totals.dropped, report.dropped)
         totals.judged += report.judged
         totals.sandbox_errors += report.sandbox_errors
+        totals.remembered += report.remembered
+        totals.replaced += report.replaced
         self._example = self._example or report.example
         self._stop_where_hopeless(report)
 
@@ -257,6 +259,9 @@ class OnlineLoop:
             m.ERRORS.name: dict(totals.errors),
             m.TRAINED.name: totals.trained,
             m.EVICTED.name: dict(totals.evicted),
+            m.SANDBOX_ERRORS.name: totals.sandbox_errors,
+            m.REMEMBERED.name: totals.remembered,
+            m.REPLACED.name: totals.replaced,
             m.BUFFER_FILL.name: self._buffer.counts().waiting,
             m.STEP_SECONDS.name: now - self._stepped_at,
             m.PHASE_SECONDS.name: dict(totals.phases),

@@ -42,6 +42,10 @@ class Totals(msgspec.Struct, kw_only=True):
     judged: int = 0
     """Programs run, greedy ones too."""
     sandbox_errors: int = 0
+    remembered: int = 0
+    """Verdicts known from an equal program."""
+    replaced: int = 0
+    """Zygotes that had to be replaced."""
     phases: dict[str, float] = {}
     """Part of the system → busy seconds."""
 

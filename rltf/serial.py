@@ -16,8 +16,8 @@ from buffer.memory import MemoryBuffer
 from buffer.window import Window
 from contracts.config import Recipe
 from contracts.records import Problem
-from executors.judge import Executor
 from executors.labels import label_batch
+from executors.pool import Pool
 from learner.corpus import Corpus
 from learner.engine import TorchEngine
 from learner.step_metrics import StepMetrics
@@ -40,13 +40,13 @@ def serial_loop(recipe: Recipe, problems: Sequence[Problem], model_path: str) ->
     window = Window(buffer, recipe.buffer, recipe.groups_per_step, n, recipe.seed, recipe.steps)
     version = batch = 0
     torch.manual_seed(recipe.seed)
-    with Executor(recipe.executors, recipe.rewards) as executor:
+    with Pool(recipe.executors, recipe.rewards) as pool:
         for step in range(recipe.steps):
             while (ids := window.draw(step)) is None:
                 chosen = [by_id[key] for key in order.batch_at(batch)]
                 seed = f"{recipe.seed}/online/{batch}"
                 groups = sampler.sample(chosen, batch=batch, version=version, seed=seed, greedy=recipe.needs_greedy)
-                for entry in label_batch(executor, groups, by_id, recipe).entries:
+                for entry in label_batch(pool, groups, by_id, recipe).entries:
                     assert buffer.append(entry) is Append.ADDED, "nobody else would make room"
                 batch += 1
             supervised = corpus.draw(recipe.learner.sl_samples, recipe.seed, "online", step)

@@ -143,8 +143,17 @@ PAIR = "class Pair:\n    def __init__(s, a, b): s.a, s.b = a, b\ndef f(p): retur
     ],
 )
 def test_tests_that_need_the_programs_objects_are_of_low_trust(executor: Executor, test: str, text: str, outcome: str) -> None:
-    verdict = executor.judge(asserts(test, "assert True"), text)
+    verdict = executor.judge(asserts(f"assert ready\n{test}", "assert True", setup="ready = True"), text)
     assert (verdict.outcome, verdict.trust) == (outcome, Trust.LOW), verdict
+
+
+def test_tests_and_programs_may_have_the_same_prelude() -> None:
+    problem = asserts("assert f([1, 2]) == sum([1, 2])", "assert f([Pair(1, 2)]) == 3")
+    with Executor(ExecutorsConfig(prelude="apps", compare="apps"), RewardsConfig()) as one:
+        assert one.judge(problem, "def f(x: List[int]): return reduce(operator.add, x)").error_type == "NameError"
+        assert one.judge(problem, "def f(x: List[int]): return functools.reduce(operator.add, x)").passed == 1
+        assert one.judge(problem, PAIR).passed == 1
+        assert one.restarts == 0
 
 
 class Zero:

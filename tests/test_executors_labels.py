@@ -79,39 +79,13 @@ def test_penalised_tokens_cover_the_span_and_nothing_beyond_their_ends(tokens: l
         assert hit == bool(set(range(start, end)) & set(range(first, last)))
 
 
-class Table:
-    """Verdicts by text; counts what is asked."""
-
-    def __init__(self, verdicts: dict[str, Verdict]) -> None:
-        self.verdicts = verdicts
-        self.asked: list[str] = []
-
-    def judge(self, problem: Problem, text: str) -> Verdict:
-        assert problem is EMPTY
-        self.asked.append(text)
-        return self.verdicts[text]
-
-
 def group(*programs: Program) -> Group:
     return Group(id="g", problem_id="p", batch=0, policy_version=3, temperature=1.0, prompt_ids=[1], programs=list(programs))
 
 
-EMPTY = Problem(id="p", question="", tests=())
-
-
-def test_equal_texts_are_judged_once_unless_they_timed_out() -> None:
-    slow = Verdict(outcome=Outcome.RUNTIME_ERROR, detail=Detail.TIMEOUT, category=Category.GLOBAL, total=1)
-    table = Table({"a": Verdict(outcome=Outcome.PASS, passed=1, total=1), "s": slow})
-    labelled, dropped = label_group(table, group(program("a"), program("s"), program("a"), program("s")), EMPTY, TABLE)
-    assert table.asked == ["a", "s", "s"]
-    assert dropped == 0
-    assert [verdict.outcome for verdict in labelled.verdicts] == ["pass", "runtime_error", "pass", "runtime_error"]
-    assert [one.coarse for one in labelled.labels] == [1.0, -0.6, 1.0, -0.6]
-
-
 def test_programs_that_the_sandbox_failed_are_left_out() -> None:
-    table = Table({"a": Verdict(outcome=Outcome.PASS, passed=1, total=1), "b": Verdict(outcome=Outcome.SANDBOX_ERROR)})
-    labelled, dropped = label_group(table, group(program("b"), program("a"), program("b")), EMPTY, TABLE)
+    passed, broken = Verdict(outcome=Outcome.PASS, passed=1, total=1), Verdict(outcome=Outcome.SANDBOX_ERROR)
+    labelled, dropped = label_group(group(program("b"), program("a"), program("b")), [broken, passed, broken], TABLE)
     assert dropped == 2
     assert [one.text for one in labelled.group.programs] == ["a"]
     assert len(labelled.verdicts) == len(labelled.labels) == 1
@@ -122,6 +96,6 @@ def test_a_missing_colon_penalises_the_token_that_took_its_place() -> None:
     problem = Problem(id="p", question="", tests=(UnitTest("", "1"),))
     one = program("x = 1\n", "if", " x", "\n    ", "print", "(x)", "\n")
     with Executor(ExecutorsConfig(), TABLE) as executor:
-        labelled, _ = label_group(executor, group(one), problem, TABLE)
+        labelled, _ = label_group(group(one), [executor.judge(problem, one.text)], TABLE)
     assert labelled.labels[0].penalised == [False, True, True, True, False, False, False, False]
     assert labelled.labels[0].coarse == -1.0

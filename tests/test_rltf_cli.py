@@ -24,13 +24,15 @@ from rltf.runs import RunFolder, check_run
 from tests.cli import RECIPE, begun, refused, rltf, snapshot
 from tests.tiny_models import tiny_model, tiny_tokenizer
 
-COMMANDS = ("train", "warmup", "eval", "report", "doctor")
+COMMANDS = ("train", "warmup", "eval", "report", "label", "problems", "doctor")
 HEAVY = {"torch", "ray", "transformers", "deepspeed", "numpy", "redis", "matplotlib"}
 
 # Help
 
 
-@pytest.mark.parametrize("command", [(), *((name,) for name in COMMANDS)], ids=lambda words: " ".join(words) or "rltf")
+@pytest.mark.parametrize(
+    "command", [(), *((name,) for name in COMMANDS), ("problems", "check")], ids=lambda words: " ".join(words) or "rltf"
+)
 def test_help_comes_without_anything_heavy(command: tuple[str, ...]) -> None:
     done = rltf(*command, "--help", python=("-X", "importtime"))
     assert done.returncode == 0
@@ -46,7 +48,7 @@ def test_help_lists_every_command() -> None:
 
 
 def test_every_command_and_option_is_explained() -> None:
-    for command in cli.main.commands.values():
+    for command in (*cli.main.commands.values(), *cli.problems.commands.values()):
         assert command.help
         assert all(option.help for option in command.params if isinstance(option, click.Option))
 
@@ -221,7 +223,7 @@ def test_a_run_goes_on_where_it_was_saved(tmp_path: Path) -> None:
 
 # How a command ends
 
-Ends = Callable[[BaseException], Result]
+Ends = Callable[..., Result]
 
 
 def full_disk() -> OSError:
@@ -235,11 +237,12 @@ def full_disk() -> OSError:
 def ends(monkeypatch: pytest.MonkeyPatch) -> Ends:
     """How a command ends that raises an exception."""
 
-    def run(err: BaseException) -> Result:
+    def run(err: BaseException, *, resumes: bool = True) -> Result:
         def fail() -> None:
             raise err
 
-        monkeypatch.setitem(cli.main.commands, "fail", click.Command("fail", callback=fail))
+        resume = click.Option(["--resume"], is_flag=True, expose_value=False)
+        monkeypatch.setitem(cli.main.commands, "fail", click.Command("fail", callback=fail, params=[resume] * resumes))
         return CliRunner().invoke(cli.main, ["fail"])
 
     return run
@@ -258,6 +261,11 @@ def test_errors_end_with_their_line_and_code(ends: Ends) -> None:
     ):
         result = ends(err)
         assert (result.exit_code, result.stderr, result.stdout) == (code, line, "")
+
+
+def test_commands_that_cannot_be_resumed_do_not_say_so(ends: Ends) -> None:
+    assert ends(KeyboardInterrupt(), resumes=False).stderr == "interrupted: run it again\n"
+    assert ends(full_disk(), resumes=False).stderr.endswith(" Free some space and run it again\n")
 
 
 def test_a_full_disk_and_a_full_quota_are_told_apart_from_bugs(ends: Ends) -> None:

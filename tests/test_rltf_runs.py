@@ -110,7 +110,7 @@ def test_a_disk_that_fills_up_ends_a_command_with_one_line(tiny_disk: tuple[list
     fill = f"cp -r {run} {mount}; cat /dev/zero > {mount}/filler 2> /dev/null || true"
     done = on_tiny_disk(tiny_disk, f"{fill}; exec {sys.executable} -m rltf.cli report {mount}/run")
     assert done.returncode == 1, done.stderr
-    assert re.fullmatch(r"error: the disk is full: [^\n]+\. Free some space and go on with --resume\n", done.stderr)
+    assert re.fullmatch(r"error: the disk is full: [^\n]+\. Free some space and run it again\n", done.stderr)
 
 
 def test_the_space_that_a_run_needs_is_looked_at_where_its_folder_will_be(

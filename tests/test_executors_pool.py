@@ -1,0 +1,94 @@
+"""Several judges: order, what waits, what is remembered, and who takes over."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from msgspec import structs
+
+from contracts.errors import UserError
+from contracts.records import Detail, Outcome, Problem, Verdict
+from contracts.records import Test as UnitTest
+from contracts.sections import ExecutorsConfig, RewardsConfig
+from executors.judge import Executor
+from executors.pool import Job, Pool
+
+ECHO = Problem(id="echo", question="", tests=(UnitTest("1", "1"),))
+
+
+@pytest.fixture(scope="module")
+def pool() -> Iterator[Pool]:
+    with Pool(ExecutorsConfig(cores=2, cpu_seconds=0.3), RewardsConfig()) as one:
+        yield one
+
+
+def test_verdicts_come_in_order_whatever_the_programs_take(pool: Pool) -> None:
+    texts = ["while True: pass" if n % 5 == 0 else f"print({n % 2})" for n in range(20)]
+    verdicts = list(pool.judge_all(Job(ECHO, text) for text in texts))
+    wanted = ["runtime_error" if n % 5 == 0 else "pass" if n % 2 else "failure" for n in range(20)]
+    assert [verdict.outcome for verdict in verdicts] == wanted
+
+
+def test_jobs_are_taken_as_they_are_needed(pool: Pool) -> None:
+    taken = 0
+
+    def jobs() -> Iterator[Job]:
+        nonlocal taken
+        for n in range(100):
+            taken += 1
+            yield Job(ECHO, f"print(1) # {n}")
+
+    verdicts = pool.judge_all(jobs())
+    next(verdicts)
+    assert taken <= 2 * 4 + 1
+    assert sum(verdict.outcome is Outcome.PASS for verdict in verdicts) == 99
+
+
+def test_equal_programs_of_a_problem_are_judged_once_unless_they_timed_out() -> None:
+    with Pool(ExecutorsConfig(cpu_seconds=0.2, cached_verdicts=2), RewardsConfig()) as pool:
+        first = pool.judge(ECHO, "print(1)")
+        assert pool.judge(ECHO, "print(1)") is first
+        assert pool.cache_hits == 1
+        assert pool.judge(structs.replace(ECHO, id="other"), "print(1)") is not first
+        assert pool.judge(structs.replace(ECHO, tests=(UnitTest("1", "2"),)), "print(1)").outcome is Outcome.FAILURE
+        assert pool.judge(ECHO, "print(1)", hidden=True) is not first
+        for _ in range(2):
+            assert pool.judge(ECHO, "while True: pass").detail is Detail.TIMEOUT
+        assert pool.cache_hits == 1
+
+
+def test_a_sandbox_error_is_retried_once_by_another_judge(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[Executor] = []
+    broken = Verdict(outcome=Outcome.SANDBOX_ERROR)
+
+    def judge(self: Executor, problem: Problem, text: str, *, hidden: bool) -> Verdict:
+        assert (problem.id, hidden) == ("echo", False)
+        asked.append(self)
+        return broken if len(asked) == 1 or text == "never" else Verdict(outcome=Outcome.PASS)
+
+    with Pool(ExecutorsConfig(cores=2), RewardsConfig()) as pool:
+        monkeypatch.setattr(Executor, "judge", judge)
+        assert pool.judge(ECHO, "once").outcome is Outcome.PASS
+        assert len(asked) == len({id(executor) for executor in asked}) == 2
+        assert pool.judge(ECHO, "never").outcome is Outcome.SANDBOX_ERROR
+        assert len(asked) == 4
+        pool.judge(ECHO, "never")
+        assert pool.cache_hits == 0
+
+
+def test_a_judge_that_errs_on_known_programs_is_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
+    with Executor(ExecutorsConfig(), RewardsConfig()) as executor:
+        healthy = iter([False, True])
+        monkeypatch.setattr(executor, "is_healthy", lambda: next(healthy))
+        monkeypatch.setattr(executor, "_since_canary", 10_000)
+        assert executor.judge(ECHO, "print(1)").outcome is Outcome.PASS
+        assert executor.restarts == 1
+        monkeypatch.setattr(executor, "is_healthy", lambda: False)
+        assert executor.judge(ECHO, "print(1)").outcome is Outcome.SANDBOX_ERROR
+
+
+def test_what_a_judge_raises_reaches_the_caller(pool: Pool) -> None:
+    with pytest.raises(UserError, match="no tests"):
+        list(pool.judge_all([Job(structs.replace(ECHO, tests=()), "print(1)")]))
+    assert pool.judge(ECHO, "print(1)").outcome is Outcome.PASS
