@@ -27,6 +27,11 @@ def resident_bytes(pid: int) -> int:
         return int(file.read().split()[1]) * _PAGE
 
 
+def threads(pid: int) -> int:
+    """How many threads the process has. Raises OSError for a process that is gone."""
+    return os.stat(f"/proc/{pid}/task").st_nlink - 2
+
+
 def peak_resident_bytes(pid: int) -> int:
     """The most resident memory so far (VmHWM); 0 for a zombie. Raises OSError for a process that is gone."""
     with open(f"/proc/{pid}/status", "rb") as file:

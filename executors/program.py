@@ -16,7 +16,7 @@ import os
 import random
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from time import process_time, thread_time
 from types import CodeType, ModuleType
 from typing import Any, NamedTuple
@@ -198,7 +198,7 @@ class Program:
         self._in_threads.clear()
         threading.excepthook = self._note_thread
         self._module = ModuleType(name)
-        self._module.__dict__["__builtins__"] = builtins
+        self._module.__dict__.update(__builtins__=builtins, __file__="program.py")
         sys.modules[name] = self._module
 
     def _end(self, name: str, header: dict[str, Any]) -> bool:
@@ -211,14 +211,11 @@ class Program:
             if spent:
                 threading._shutdown()  # type: ignore[attr-defined]
             atexit._run_exitfuncs()
-        for stream in {sys.stdout, sys.__stdout__}:
-            try:
-                stream.flush()  # type: ignore[union-attr]
-            except Exception:  # noqa: BLE001  a program's own stream may raise anything; a new process ignores it as well
-                spent = True
+        streams = {sys.stdout, sys.__stdout__}
+        spent = not _flushed(streams) or spent
         self._module.__dict__.clear()
         gc.collect(1)
-        return spent
+        return not _flushed(streams) or spent  # destructors may have printed
 
     def _encoded(self, value: Any) -> bytes:
         """The value as plain data; nothing where it is not, or is too long: that equals no expected value."""
@@ -255,6 +252,16 @@ class Program:
 
 _SPENDING = ("exit", "memory", "recursion")
 """Errors after which a child is not as good as new."""
+
+
+def _flushed(streams: Iterable[Any]) -> bool:
+    """Flush them; False where a program's own stream raises, which a new process would ignore as well."""
+    try:
+        for stream in streams:
+            stream.flush()
+    except Exception:  # noqa: BLE001  anything
+        return False
+    return True
 
 
 def printable(thing: object) -> str:

@@ -5,7 +5,7 @@ zygote and installed by each child with its own process id in it. What is not al
 where it went wrong; calls of another architecture end the process.
 
 Threads are allowed, processes are not. clone3 takes its flags in memory, where a filter cannot look: it answers ENOSYS, and
-libc falls back to clone. Nothing makes a socket, a file in memory, a namespace, or another program.
+libc falls back to clone. Nothing makes a socket that reaches out, a file in memory, a namespace, or another program.
 """
 
 from __future__ import annotations
@@ -18,17 +18,19 @@ from typing import NamedTuple
 
 _SET_MODE_FILTER = 1
 _ALLOW, _ERRNO, _KILL_PROCESS = 0x7FFF0000, 0x00050000, 0x80000000
-_LOAD, _EQUAL, _AT_LEAST, _ANY_BIT, _RETURN = 0x20, 0x15, 0x35, 0x45, 0x06
+_LOAD, _AND, _EQUAL, _AT_LEAST, _ANY_BIT, _RETURN = 0x20, 0x54, 0x15, 0x35, 0x45, 0x06
 _NR, _ARCH, _ARGS = 0, 4, 16
 """Offsets in struct seccomp_data."""
 _X32 = 0x40000000
 _CLONE_THREAD = 0x10000
+_MAP_SHARED, _MAP_ANONYMOUS = 0x01, 0x20
+_AF_UNIX = 1
 
 _PLAIN = """
 read write readv writev pread64 pwrite64 preadv pwritev lseek close fstat newfstatat fadvise64 ftruncate fsync fdatasync flock
 dup dup2 dup3 pipe pipe2 poll ppoll select pselect6 epoll_create epoll_create1 epoll_ctl epoll_wait epoll_pwait eventfd2
-sendfile copy_file_range splice tee mmap munmap mprotect mremap madvise brk msync mincore membarrier futex futex_waitv
-set_robust_list get_robust_list rseq sched_yield sched_getaffinity getcpu rt_sigaction rt_sigprocmask rt_sigreturn
+sendfile copy_file_range splice tee recvfrom shutdown munmap mprotect mremap madvise brk msync mincore membarrier futex
+futex_waitv set_robust_list get_robust_list rseq sched_yield sched_getaffinity getcpu rt_sigaction rt_sigprocmask rt_sigreturn
 rt_sigpending rt_sigtimedwait rt_sigsuspend sigaltstack pause alarm setitimer getitimer restart_syscall nanosleep
 clock_nanosleep clock_gettime clock_getres gettimeofday time times getrusage getrlimit setrlimit sysinfo uname getrandom
 getpid gettid getppid getpgid getpgrp getsid getuid geteuid getgid getegid getresuid getresgid getgroups getpriority umask
@@ -44,17 +46,17 @@ _X86_64 = """
 read 0 write 1 open 2 close 3 stat 4 fstat 5 lstat 6 poll 7 lseek 8 mmap 9 mprotect 10 munmap 11 brk 12 rt_sigaction 13
 rt_sigprocmask 14 rt_sigreturn 15 ioctl 16 pread64 17 pwrite64 18 readv 19 writev 20 access 21 pipe 22 select 23
 sched_yield 24 mremap 25 msync 26 mincore 27 madvise 28 dup 32 dup2 33 pause 34 nanosleep 35 getitimer 36 alarm 37
-setitimer 38 getpid 39 sendfile 40 clone 56 exit 60 kill 62 uname 63 fcntl 72 flock 73 fsync 74 fdatasync 75 ftruncate 77
-getdents 78 getcwd 79 chdir 80 fchdir 81 readlink 89 umask 95 gettimeofday 96 getrlimit 97 getrusage 98 sysinfo 99 times 100
-getuid 102 getgid 104 geteuid 107 getegid 108 getppid 110 getpgrp 111 getgroups 115 getresuid 118 getresgid 120 getpgid 121
-getsid 124 rt_sigpending 127 rt_sigtimedwait 128 rt_sigsuspend 130 sigaltstack 131 statfs 137 fstatfs 138 getpriority 140
-sched_getparam 143 sched_getscheduler 145 sched_get_priority_max 146 sched_get_priority_min 147 prctl 157 arch_prctl 158
-setrlimit 160 gettid 186 time 201 futex 202 sched_getaffinity 204 epoll_create 213 getdents64 217 set_tid_address 218
-restart_syscall 219 fadvise64 221 clock_gettime 228 clock_getres 229 clock_nanosleep 230 exit_group 231 epoll_wait 232
-epoll_ctl 233 tgkill 234 openat 257 newfstatat 262 readlinkat 267 faccessat 269 pselect6 270 ppoll 271 set_robust_list 273
-get_robust_list 274 splice 275 tee 276 epoll_pwait 281 eventfd2 290 epoll_create1 291 dup3 292 pipe2 293 preadv 295
-pwritev 296 prlimit64 302 getcpu 309 getrandom 318 membarrier 324 copy_file_range 326 statx 332 rseq 334 clone3 435
-faccessat2 439 futex_waitv 449
+setitimer 38 getpid 39 sendfile 40 sendto 44 recvfrom 45 shutdown 48 socketpair 53 clone 56 exit 60 kill 62 uname 63 fcntl 72
+flock 73 fsync 74 fdatasync 75 ftruncate 77 getdents 78 getcwd 79 chdir 80 fchdir 81 readlink 89 umask 95 gettimeofday 96
+getrlimit 97 getrusage 98 sysinfo 99 times 100 getuid 102 getgid 104 geteuid 107 getegid 108 getppid 110 getpgrp 111
+getgroups 115 getresuid 118 getresgid 120 getpgid 121 getsid 124 rt_sigpending 127 rt_sigtimedwait 128 rt_sigsuspend 130
+sigaltstack 131 statfs 137 fstatfs 138 getpriority 140 sched_getparam 143 sched_getscheduler 145 sched_get_priority_max 146
+sched_get_priority_min 147 prctl 157 arch_prctl 158 setrlimit 160 gettid 186 time 201 futex 202 sched_getaffinity 204
+epoll_create 213 getdents64 217 set_tid_address 218 restart_syscall 219 fadvise64 221 clock_gettime 228 clock_getres 229
+clock_nanosleep 230 exit_group 231 epoll_wait 232 epoll_ctl 233 tgkill 234 openat 257 newfstatat 262 readlinkat 267
+faccessat 269 pselect6 270 ppoll 271 set_robust_list 273 get_robust_list 274 splice 275 tee 276 epoll_pwait 281 eventfd2 290
+epoll_create1 291 dup3 292 pipe2 293 preadv 295 pwritev 296 prlimit64 302 getcpu 309 getrandom 318 membarrier 324
+copy_file_range 326 statx 332 rseq 334 clone3 435 faccessat2 439 futex_waitv 449
 """
 _AARCH64 = """
 getcwd 17 eventfd2 19 epoll_create1 20 epoll_ctl 21 epoll_pwait 22 dup 23 dup3 24 fcntl 25 ioctl 29 flock 32 statfs 43
@@ -67,8 +69,9 @@ sched_get_priority_min 126 restart_syscall 128 kill 129 tgkill 131 sigaltstack 1
 rt_sigprocmask 135 rt_sigpending 136 rt_sigtimedwait 137 rt_sigreturn 139 getpriority 141 getresuid 148 getresgid 150
 times 153 getpgid 155 getsid 156 getgroups 158 uname 160 getrlimit 163 setrlimit 164 getrusage 165 umask 166 prctl 167
 getcpu 168 gettimeofday 169 getpid 172 getppid 173 getuid 174 geteuid 175 getgid 176 getegid 177 gettid 178 sysinfo 179
-brk 214 munmap 215 mremap 216 clone 220 mmap 222 fadvise64 223 mprotect 226 msync 227 mincore 232 madvise 233 prlimit64 261
-getrandom 278 membarrier 283 copy_file_range 285 statx 291 rseq 293 clone3 435 faccessat2 439 futex_waitv 449
+socketpair 199 sendto 206 recvfrom 207 shutdown 210 brk 214 munmap 215 mremap 216 clone 220 mmap 222 fadvise64 223
+mprotect 226 msync 227 mincore 232 madvise 233 prlimit64 261 getrandom 278 membarrier 283 copy_file_range 285 statx 291
+rseq 293 clone3 435 faccessat2 439 futex_waitv 449
 """
 _MACHINES = {"x86_64": (0xC000003E, _X86_64), "aarch64": (0xC00000B7, _AARCH64)}
 """The kernel's word for the architecture, and its calls."""
@@ -85,17 +88,26 @@ _PRCTL = (15, 16, 38, 39)
 
 
 class _Rule(NamedTuple):
-    """A call allowed where 32 bits of an argument say so: one of the values, or, with `bits`, any of the bits."""
+    """A call allowed where the lower 32 bits of an argument say so."""
 
     argument: int
     values: tuple[int, ...] = ()
+    """Any of these; or else"""
     bits: int = 0
+    """any of these bits; or else"""
+    never: int = 0
+    """not all of these bits; or else null, in all 64 bits."""
 
 
 _OWN_PID = 0x5EC0DE5E
 """Larger than any process id."""
 _DENY = _ERRNO | errno.EPERM
 _RULES = {
+    # Shared memory without a file is nobody's resident memory, and thus without limit.
+    "mmap": _Rule(3, never=_MAP_SHARED | _MAP_ANONYMOUS),
+    # A pair of sockets of one process's own, as event loops use it; without an address it reaches nobody else.
+    "socketpair": _Rule(0, (_AF_UNIX,)),
+    "sendto": _Rule(4),
     "fcntl": _Rule(1, _FCNTL),
     "ioctl": _Rule(1, _IOCTL),
     "prctl": _Rule(0, _PRCTL),
@@ -162,12 +174,19 @@ def _tree(segments: list[_Segment]) -> list[bytes]:
 
 
 def _guarded(rule: _Rule) -> list[bytes]:
-    """Allow by the lower 32 bits of the argument, or else EPERM."""
-    tests = [(_ANY_BIT, rule.bits)] if rule.bits else [(_EQUAL, value) for value in rule.values]
-    code = [_instruction(_LOAD, _ARGS + 8 * rule.argument)]
-    for left, (test, value) in zip(range(len(tests) - 1, -1, -1), tests, strict=True):
-        code.append(_instruction(test, value, left + 1, 0))
-    return [*code, _instruction(_RETURN, _DENY), _instruction(_RETURN, _ALLOW)]
+    """Allow by the argument, or else EPERM."""
+    lower, upper = (_instruction(_LOAD, _ARGS + 8 * rule.argument + half) for half in (0, 4))
+    allow, deny = _instruction(_RETURN, _ALLOW), _instruction(_RETURN, _DENY)
+    if rule.values:
+        tests = [
+            _instruction(_EQUAL, value, left, 0) for left, value in zip(range(len(rule.values), 0, -1), rule.values, strict=True)
+        ]
+        return [lower, *tests, deny, allow]
+    if rule.bits:
+        return [lower, _instruction(_ANY_BIT, rule.bits, 1, 0), deny, allow]
+    if rule.never:
+        return [lower, _instruction(_AND, rule.never), _instruction(_EQUAL, rule.never, 0, 1), deny, allow]
+    return [lower, _instruction(_EQUAL, 0, 0, 3), upper, _instruction(_EQUAL, 0, 0, 1), allow, deny]
 
 
 def _instruction(code: int, value: int, if_true: int = 0, if_false: int = 0) -> bytes:

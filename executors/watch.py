@@ -19,12 +19,14 @@ from enum import Enum, auto
 from typing import NamedTuple
 
 from executors.confine import Ceilings
-from executors.measure import cpu_seconds, peak_resident_bytes, process_of, queue_seconds, resident_bytes
+from executors.measure import cpu_seconds, peak_resident_bytes, process_of, queue_seconds, resident_bytes, threads
 from executors.worker import Worker, ZygoteDied
 
 _POLL_MS = 5
 _LONG_SECONDS = 0.02
 """Shorter lives cannot have filled the memory between two looks."""
+_MOST_THREADS = 256
+"""A thread takes memory of the kernel's that is not resident in the process."""
 _LOAD_FACTOR = 10
 """Wall time is never more than this many backstops, whatever the child waited for."""
 _SLACK = 65536
@@ -184,7 +186,7 @@ class Child:
         """Memory now; when the work is done its peak, since that doesn't depend on when one looks."""
         if done:
             return seconds > _LONG_SECONDS and peak_resident_bytes(self.pid) > self._bounds.memory
-        return resident_bytes(self.pid) > self._bounds.memory
+        return resident_bytes(self.pid) > self._bounds.memory or threads(self.pid) > _MOST_THREADS
 
     def _new_reports(self) -> list[bytes]:
         """Complete reports that were not read before."""

@@ -106,13 +106,14 @@ _PROCESSES = (
     case("forkpty", DISALLOWED, "import os\nos.forkpty()"),
     case(
         "threads",
-        raised("RuntimeError", 4),
+        MEMORY,
         """
         import threading
         stay = threading.Event()
         while True:
             threading.Thread(target=stay.wait, daemon=True).start()
         """,
+        instead=raised("RuntimeError", 4),
     ),
 )
 _FILES = (
