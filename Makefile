@@ -6,10 +6,10 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.set-up
 SOURCES := contracts problems models actors executors buffer learner weights rltf
 
-.PHONY: help setup local test lint format bench fuzz clean
+.PHONY: help setup local test lint format bench bench-executors bench-load fuzz clean
 
 help: ## What there is to make
-	@grep -E '^[a-z][a-z-]*:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
+	@grep -E '^[a-z][a-z-]*:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 18
 
 setup: $(STAMP) ## A virtual environment in .venv with exactly the pinned packages (about 2 GB)
 
@@ -38,6 +38,12 @@ format: setup ## Put the code into shape
 
 bench: setup ## Cost per trained sample, overlap, seconds per step
 	$(BIN)/python -m benchmarks.loop
+
+bench-executors: setup ## What a verdict costs, by isolation and kind of program, and how it scales
+	$(BIN)/python -m benchmarks.executors $(ARGS)
+
+bench-load: setup ## Are verdicts the same on an overloaded machine?
+	$(BIN)/python -m benchmarks.load $(ARGS)
 
 fuzz: setup ## 20,000 broken programs and 50,000 quick ones: no hang, nothing lost, memory flat
 	$(BIN)/python -m benchmarks.fuzz $(ARGS)

@@ -84,19 +84,21 @@ def _column(lines: list[str], line: int, offset: int) -> int:
     return len(f"{lines[line - 1]}\n"[: offset - 1].encode("utf-8", "surrogatepass"))
 
 
-def raising_place(traceback: TracebackType | None, filename: str, text: str) -> tuple[Region, Region | None] | None:
-    """The statement of the program's innermost frame and, where it is narrower, the expression in it that raised (PEP 657).
+def innermost_own(traceback: TracebackType | None, filename: str) -> TracebackType | None:
+    """The traceback at the program's innermost frame; None where no frame is its own.
 
-    None where no frame is the program's own. Frames of libraries and of text that the program itself exec'd have other file
-    names: the outer own line is blamed.
+    Frames of libraries and of text that the program itself exec'd have other file names: the outer own line is blamed.
     """
     own = None
     while traceback is not None:
         if traceback.tb_frame.f_code.co_filename == filename:
             own = traceback
         traceback = traceback.tb_next
-    if own is None:
-        return None
+    return own
+
+
+def raising_place(own: TracebackType, text: str) -> tuple[Region, Region | None]:
+    """The statement of a frame and, where it is narrower, the expression in it that raised (PEP 657)."""
     positions = list(own.tb_frame.f_code.co_positions())
     line, end_line, column, end_column = positions[own.tb_lasti // 2] if own.tb_lasti >= 0 else (None,) * 4
     if line is None or end_line is None or column is None or end_column is None:

@@ -15,6 +15,7 @@ from contracts.records import Detail, Outcome, Problem, Verdict
 from contracts.sections import ExecutorsConfig, RewardsConfig
 from executors.confine import Tier
 from executors.judge import Executor
+from executors.judge_process import JudgeProcess
 
 _AHEAD = 4
 """Programs per core that are taken from the caller before their turn: bounds what waits."""
@@ -34,11 +35,11 @@ class Pool:
 
     def __init__(self, config: ExecutorsConfig, rewards: RewardsConfig, tier: Tier | None = None) -> None:
         self._cores = config.cores
-        self._idle: SimpleQueue[Executor] = SimpleQueue()
-        self._executors: list[Executor] = []
+        self._idle: SimpleQueue[Executor | JudgeProcess] = SimpleQueue()
+        self._executors: list[Executor | JudgeProcess] = []
         try:
             for _ in range(config.cores):
-                self._executors.append(Executor(config, rewards, tier))
+                self._executors.append((Executor if config.cores == 1 else JudgeProcess)(config, rewards, tier))
                 self._idle.put(self._executors[-1])
         except BaseException:
             self.close()

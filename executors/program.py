@@ -23,7 +23,7 @@ from typing import Any, NamedTuple
 
 from executors import plain
 from executors.own import BUILTINS
-from executors.place import raising_place
+from executors.place import Region, innermost_own, raising_place
 
 FILENAME = "<program under test>"
 TEST_FILENAME = "<test>"
@@ -103,6 +103,7 @@ class Program:
         self.spent = False
         """Is this process, after the last test, not as good as new?"""
         self._in_threads: list[dict[str, Any]] = []
+        self._places: dict[tuple[int, int], tuple[Region, Region | None]] = {}
         self._module = ModuleType("program")
 
     def run(self, given: bytes) -> Report:
@@ -236,8 +237,7 @@ class Program:
             message = printable(err)
         except BaseException:  # noqa: BLE001  __str__ is the program's
             message = ""
-        found = None if kind == "exit" else raising_place(err.__traceback__, FILENAME, self._text)
-        place, expression = found or (None, None)
+        place, expression = (None, None) if kind == "exit" else self._place(err)
         if isinstance(err, MemoryError):
             kind = "memory"
         elif isinstance(err, RecursionError):
@@ -248,6 +248,16 @@ class Program:
             kind = "raised"
         name = printable(type(err).__name__)
         return {"kind": kind, "type": name, "message": message, "place": place, "expression": expression}
+
+    def _place(self, err: BaseException) -> tuple[Region | None, Region | None]:
+        """Statement and expression; most programs that fail do so at one place on every test, and finding it parses them."""
+        own = innermost_own(err.__traceback__, FILENAME)
+        if own is None:
+            return None, None
+        key = id(own.tb_frame.f_code), own.tb_lasti
+        if key not in self._places:
+            self._places[key] = raising_place(own, self._text)
+        return self._places[key]
 
 
 _SPENDING = ("exit", "memory", "recursion")

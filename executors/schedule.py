@@ -1,7 +1,7 @@
 """In which child each test runs: all in one, unless a crash or leaked state says otherwise. A pure state machine.
 
-Where a child ends early the rest runs in a new one. The first failing test that was not the first in its child is run again
-alone, since an earlier test may have left state behind; if it passes alone, each remaining test gets a child of its own.
+Where a child ends early the rest runs in a new one. The first failing test is run again alone, unless it was the first in its
+child: an earlier test may have left state behind. If it passes alone, each remaining test gets a child of its own.
 """
 
 from __future__ import annotations
@@ -40,10 +40,9 @@ def run_all(count: int, run: Run) -> list[Judged]:
             return results + [UNRUN] * (count - len(results))
         start = len(results)
         for place, result in enumerate(run(start, start + 1 if alone else count), start):
-            is_first = place == start
-            confirming = result.outcome is not Outcome.PASS and not is_first and not is_confirmed
+            confirming = result.outcome is not Outcome.PASS and place > start and not is_confirmed
+            is_confirmed = is_confirmed or result.outcome is not Outcome.PASS
             if result.doubtful or confirming:
-                is_confirmed = is_confirmed or confirming
                 result = run(place, place + 1)[0]
                 alone = alone or (result.outcome is Outcome.PASS and confirming)
             results.append(result)

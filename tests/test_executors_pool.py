@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import signal
 from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
 from msgspec import structs
@@ -11,7 +16,9 @@ from contracts.errors import UserError
 from contracts.records import Detail, Outcome, Problem, Verdict
 from contracts.records import Test as UnitTest
 from contracts.sections import ExecutorsConfig, RewardsConfig
+from executors import judge_process
 from executors.judge import Executor
+from executors.judge_process import JudgeProcess
 from executors.pool import Job, Pool
 
 ECHO = Problem(id="echo", question="", tests=(UnitTest("1", "1"),))
@@ -59,16 +66,16 @@ def test_equal_programs_of_a_problem_are_judged_once_unless_they_timed_out() -> 
 
 
 def test_a_sandbox_error_is_retried_once_by_another_judge(monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: list[Executor] = []
+    asked: list[JudgeProcess] = []
     broken = Verdict(outcome=Outcome.SANDBOX_ERROR)
 
-    def judge(self: Executor, problem: Problem, text: str, *, hidden: bool) -> Verdict:
+    def judge(self: JudgeProcess, problem: Problem, text: str, *, hidden: bool) -> Verdict:
         assert (problem.id, hidden) == ("echo", False)
         asked.append(self)
         return broken if len(asked) == 1 or text == "never" else Verdict(outcome=Outcome.PASS)
 
     with Pool(ExecutorsConfig(cores=2), RewardsConfig()) as pool:
-        monkeypatch.setattr(Executor, "judge", judge)
+        monkeypatch.setattr(JudgeProcess, "judge", judge)
         assert pool.judge(ECHO, "once").outcome is Outcome.PASS
         assert len(asked) == len({id(executor) for executor in asked}) == 2
         assert pool.judge(ECHO, "never").outcome is Outcome.SANDBOX_ERROR
@@ -86,6 +93,42 @@ def test_a_judge_that_errs_on_known_programs_is_replaced(monkeypatch: pytest.Mon
         assert executor.restarts == 1
         monkeypatch.setattr(executor, "is_healthy", lambda: False)
         assert executor.judge(ECHO, "print(1)").outcome is Outcome.SANDBOX_ERROR
+
+
+def test_a_judges_process_that_dies_is_replaced() -> None:
+    with Pool(ExecutorsConfig(cores=2), RewardsConfig()) as pool:
+        assert pool.judge(ECHO, "print(1)").outcome is Outcome.PASS
+        for pid in {int(Path(f"/proc/{zygote}/stat").read_text().split()[3]) for zygote in pool.zygotes}:
+            os.kill(pid, signal.SIGKILL)
+        assert [v.outcome for v in pool.judge_all(Job(ECHO, f"print(1) # {n}") for n in range(6))] == [Outcome.PASS] * 6
+        assert pool.restarts == 2
+
+
+def test_a_judges_process_that_is_silent_is_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
+    with contextlib.closing(JudgeProcess(ExecutorsConfig(), RewardsConfig())) as process:
+        monkeypatch.setattr(process, "_patience", lambda _: 0.01)
+        assert process.judge(ECHO, "import time\ntime.sleep(1)").outcome is Outcome.SANDBOX_ERROR
+        monkeypatch.undo()
+        assert process.judge(ECHO, "print(1)").outcome is Outcome.PASS
+        assert process.restarts == 1
+
+
+def test_problems_are_sent_once_and_forgotten_to_make_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(judge_process, "_MOST_PROBLEMS", 2)
+    problems = [structs.replace(ECHO, id=f"{n}", tests=(UnitTest("", f"{n}"),)) for n in range(4)]
+    sent: list[int] = []
+    with contextlib.closing(JudgeProcess(ExecutorsConfig(), RewardsConfig())) as process:
+        make = process._request
+
+        def request(problem: Problem, text: str, hidden: bool) -> Any:
+            made = make(problem, text, hidden)
+            sent.append(int(made.problem is not None))
+            return made
+
+        monkeypatch.setattr(process, "_request", request)
+        for n in (0, 0, 1, 0, 2, 0, 1, 3):
+            assert process.judge(problems[n], f"print({n})").outcome is Outcome.PASS
+    assert sent == [1, 0, 1, 0, 1, 0, 1, 1]
 
 
 def test_what_a_judge_raises_reaches_the_caller(pool: Pool) -> None:
