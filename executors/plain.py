@@ -14,10 +14,10 @@ answers by `decode_answer`, in a time that the program does not choose.
 
 from __future__ import annotations
 
-import json
 import math
 import sys
 from collections.abc import Callable, Mapping
+from json import dumps, loads
 from typing import Any
 
 from executors.own import BUILTINS
@@ -68,7 +68,7 @@ class _Room:
 
 def encode(value: Any, pack: Pack = _refuse) -> bytes:
     """Plain data as ASCII JSON; `pack` makes a tag and plain data of other types. Raises NotPlain."""
-    return json.dumps(_tagged(value, MAX_DEPTH, _Room(MAX_NODES, pack=pack))).encode("ascii")
+    return dumps(_tagged(value, MAX_DEPTH, _Room(MAX_NODES, pack=pack))).encode("ascii")
 
 
 def decode(payload: bytes, unpack: Unpack | None = None) -> Any:
@@ -90,7 +90,7 @@ def size(value: Any) -> int:
 
 def _decoded(payload: bytes, room: _Room) -> Any:
     try:
-        return _untagged(json.loads(payload), MAX_DEPTH, room)
+        return _untagged(loads(payload), MAX_DEPTH, room)
     except (ValueError, TypeError, KeyError, RecursionError) as err:
         raise NotPlain("not the encoding of plain data") from err
 

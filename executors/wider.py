@@ -11,10 +11,10 @@ from __future__ import annotations
 
 import importlib
 import itertools
-import json
 import sys
 from collections import deque
 from collections.abc import Callable
+from json import dumps
 from typing import Any
 
 from executors import plain
@@ -65,7 +65,7 @@ def encode_answer(value: Any) -> bytes:
     try:
         return plain.encode(value, _pack_any)
     except plain.NotPlain:  # too big, too deep, or recursive
-        return json.dumps({"foreign": {"tuple": _foreign(value)[1]}}).encode("ascii")
+        return dumps({"foreign": {"tuple": _foreign(value)[1]}}).encode("ascii")
 
 
 def decode(payload: bytes) -> Any:
