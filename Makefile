@@ -48,5 +48,8 @@ bench-load: setup ## Are verdicts the same on an overloaded machine?
 fuzz: setup ## 20,000 broken programs and 50,000 quick ones: no hang, nothing lost, memory flat
 	$(BIN)/python -m benchmarks.fuzz $(ARGS)
 
+parity: setup ## Verdicts against published ones and plain runs, where RLTF_DATA names the benchmark data
+	$(BIN)/python -m benchmarks.parity $(ARGS)
+
 clean: ## Remove what was made: environment, caches, runs
 	rm -rf $(VENV) runs .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache *.egg-info

@@ -15,6 +15,7 @@ which is the comparison's business.
 from __future__ import annotations
 
 import json
+import re
 import tempfile
 from collections import Counter
 from collections.abc import Sequence
@@ -31,6 +32,7 @@ _SOLUTIONS = "solutions.json"
 _CORPUS = "corpus.json"
 _METADATA = "metadata.json"
 _STARTER = "starter_code.py"
+_NUMBER = re.compile(r"0|-?[1-9][0-9]*")
 
 
 def read_folder(path: Path) -> tuple[list[Problem], int]:
@@ -106,7 +108,20 @@ def _tests(file: Path, data: dict[str, Any], fn_name: str | None) -> tuple[Test,
         return tuple(Test(_text(file, given), _text(file, wanted)) for given, wanted in zip(inputs, outputs, strict=True))
     if not all(isinstance(arguments, list) for arguments in inputs):
         _malformed(file, "is call-based: each of its inputs must be a list of arguments")
-    return tuple(Test(given, wanted) for given, wanted in zip(inputs, outputs, strict=True))
+    pairs = zip(inputs, outputs, strict=True)
+    return tuple(Test([*map(_int_keys, given[:1]), *given[1:]], _int_keys_within(wanted)) for given, wanted in pairs)
+
+
+def _int_keys(value: Any) -> Any:
+    """JSON has no numbers as keys: as the APPS harness does, a dict whose keys are all numbers gets them back."""
+    if not isinstance(value, dict) or not all(_NUMBER.fullmatch(key) for key in value):
+        return value
+    return {int(key): item for key, item in value.items()}
+
+
+def _int_keys_within(value: Any) -> Any:
+    """Of an output also where it stands in a list by itself, as some sets have it."""
+    return [_int_keys(item) for item in value] if isinstance(value, list) and len(value) == 1 else _int_keys(value)
 
 
 def _text(file: Path, value: Any) -> str:

@@ -19,7 +19,7 @@ from problems.apps import read_folder, write_folder
 
 JSON_VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text("abcé -"), inner, max_size=3),
     max_leaves=6,
 )
 IDS = st.text("abcdefXYZ0189-_ é", min_size=1, max_size=12)
@@ -83,6 +83,19 @@ def test_call_based_tests_are_kept_as_they_are(tmp_path: Path) -> None:
     assert problem.fn_name == "f"
     assert problem.tests == (UnitTest([[1, 2], 3], [6]),)
     assert problem.starter_code == "def f(a, b):"
+
+
+def test_dicts_get_their_numbers_back_as_keys(tmp_path: Path) -> None:
+    inputs = [[{"1": 2, "-3": 0}, {"1": 2}], [[{"1": 2}]], [{"1": 2, "a": 0}], [3]]
+    outputs = [{"5": 6}, [{"5": 6}], {"01": 2}, [{"1": 2}, 4]]
+    put(tmp_path / "p", input_output={"fn_name": "f", "inputs": inputs, "outputs": outputs})
+    (problem,), _ = read_folder(tmp_path)
+    assert [(test.input, test.expected) for test in problem.tests] == [
+        ([{1: 2, -3: 0}, {"1": 2}], {5: 6}),
+        ([[{"1": 2}]], [{5: 6}]),
+        ([{"1": 2, "a": 0}], {"01": 2}),
+        ([3], [{"1": 2}, 4]),
+    ]
 
 
 def test_what_is_optional_has_defaults(tmp_path: Path) -> None:

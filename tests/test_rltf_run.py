@@ -60,7 +60,7 @@ def test_a_run_ends_with_everything_a_user_looks_for(tmp_path: Path) -> None:
     [
         ("learner.ranks=2", "deepspeed.zero_stage=2", "weights.checksum=true"),
         ("learner.ranks=2", "deepspeed.zero_stage=3", "weights.checksum=true"),
-        ("actors.count=2", "executors.count=2", "deepspeed.zero_stage=1", "buffer.overflow=drop_oldest"),
+        ("actors.count=2", "executors.count=2", "executors.cores=2", "deepspeed.zero_stage=1", "buffer.overflow=drop_oldest"),
         ("model.kind=encoder_decoder", "objective.baseline=greedy", "weights.sync_every=2"),
     ],
     ids=["zero2", "zero3", "two-of-each", "encoder-decoder"],
