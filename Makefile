@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.set-up
 SOURCES := contracts problems models actors executors buffer learner weights rltf
 
-.PHONY: help setup local test lint format bench bench-executors bench-load fuzz clean
+.PHONY: help setup local test lint format bench bench-executors bench-load fuzz parity clean
 
 help: ## What there is to make
 	@grep -E '^[a-z][a-z-]*:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 18

@@ -162,4 +162,8 @@ def _untagged(tree: Any, depth: int, room: _Room) -> Any:
         items = [(_untagged(key, depth - 1, room), _untagged(item, depth - 1, room)) for key, item in body]
     else:
         items = [_untagged(item, depth - 1, room) for item in body]
-    return kind(items) if room.hashes or kind is tuple else Unhashed(kind, items)
+    if not room.hashes and kind is not tuple:
+        return Unhashed(kind, items)
+    made = kind(items)
+    # A set's order depends on how it was made: keep the sender's where one of two ways gives it.
+    return made if kind not in (set, frozenset) or list(made) == items else kind(set(made))

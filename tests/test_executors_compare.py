@@ -87,6 +87,8 @@ def test_known_false_accepts_of_apps(output: str, expected: str) -> None:
         ("the infinite nan", "the infinite nan"),
         ("1\r\n2\r\n", "1\n2"),
         ("x 1.50", "x 1.5"),
+        ("1 2", "\n1 2"),
+        ("\n1 2\n", "\n1 2"),
     ],
 )
 def test_strict_accepts(output: str, expected: str) -> None:
