@@ -59,7 +59,9 @@ def main() -> int:
     texts = programs(arguments.programs, arguments.seed)
     calm = verdicts(texts, console, "calm")
     cores = len(os.sched_getaffinity(0))
-    busy = [subprocess.Popen([sys.executable, "-S", "-c", "while True: pass"]) for _ in range(arguments.factor * cores)]
+    # Each in a session of its own: kernels that share the CPU out by session would else give them one share together.
+    command = [sys.executable, "-S", "-c", "while True: pass"]
+    busy = [subprocess.Popen(command, start_new_session=True) for _ in range(arguments.factor * cores)]
     try:
         loaded = verdicts(texts, console, f"{arguments.factor} busy processes per core")
     finally:

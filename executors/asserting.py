@@ -6,6 +6,7 @@ the judge only passes on. Tests that need the program's own objects run in its p
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import ExitStack
 
 import msgspec
@@ -15,7 +16,7 @@ from executors.exchange import framed
 from executors.running import DISALLOWED, TIMEOUT, Task, check_prepared, ending, read, run_batch
 from executors.schedule import Judged
 from executors.spans import ErrorReport
-from executors.watch import Child, Ended, Ran
+from executors.watch import Child, Ended, Mark, Ran
 from executors.worker import Worker
 
 
@@ -38,10 +39,10 @@ class Asserting:
         self.shared = False
         """Has a test run in the program's own process?"""
 
-    def run(self, first: int, last: int) -> list[Judged]:
-        """Run tests first … last − 1 as executors/schedule.py asks. Raises as run_batch does."""
+    def run(self, order: Sequence[int], only_first: bool) -> list[Judged]:
+        """Run tests as executors/schedule.py asks; the program sees calls, never how many tests. Raises as run_batch does."""
         if self.shared:
-            return self._run_shared(first, last)
+            return self._run_shared(order, only_first)
         results: list[Judged] = []
         with ExitStack() as children:
             program = Child(self._worker, self._task.bounds, self._task.job("serving"))
@@ -52,7 +53,7 @@ class Asserting:
             tests = Child(self._testing, self._task.bounds, framed(job))
             children.callback(tests.close)
             tests.wait()
-            for index in range(first, last):
+            for index in order[:1] if only_first else order:
                 result, goes_on = _Test(program, tests, self._task).run(self._task.inputs[index])
                 if result is None:
                     self.shared = True
@@ -60,11 +61,11 @@ class Asserting:
                 results.append(result)
                 if not goes_on:
                     break
-        return results or self._run_shared(first, last)
+        return results or self._run_shared(order, only_first)
 
-    def _run_shared(self, first: int, last: int) -> list[Judged]:
+    def _run_shared(self, order: Sequence[int], only_first: bool) -> list[Judged]:
         inputs = tuple(f"{self._setup}\n".encode("utf-8", "surrogatepass") + source for source in self._task.inputs)
-        return run_batch(self._worker, self._task._replace(inputs=inputs), "shared", first, last)
+        return run_batch(self._worker, self._task._replace(inputs=inputs), "shared", order, only_first)
 
 
 class _Test:
@@ -75,6 +76,7 @@ class _Test:
         self._tests = tests
         self._limit = task.bounds.cpu_seconds
         self._seconds = 0.0
+        self._began: Mark | None = None
         self._error: ErrorReport | None = None
 
     def run(self, source: bytes) -> tuple[Judged | None, bool]:
@@ -82,11 +84,11 @@ class _Test:
         began = self._ask_program(framed({"begin": True}))
         if isinstance(began, Judged):
             return began, self._error is not None
-        testing = 0.0
+        testing: Mark | None = None
         request = framed({"run": True}, source)
         while True:
             ran = self._tests.ask(request, testing)
-            testing = ran.seconds
+            testing = ran.mark
             step, payload = _read(ran)
             if step is None:
                 return self._judged(Outcome.RUNTIME_ERROR, ending(ran)), False
@@ -110,8 +112,8 @@ class _Test:
     def _ask_program(self, request: bytes) -> bytes | Judged:
         """The answer as a request to the tests' child, or the result that ends this test (`_error` says if only this one)."""
         self._error = None
-        ran = self._program.ask(request, self._seconds)
-        self._seconds = ran.seconds
+        ran = self._program.ask(request, self._began)
+        self._began, self._seconds = ran.mark, ran.seconds
         if ran.ended is not Ended.REPORTED or len(ran.reports) != 1:
             return self._judged(Outcome.RUNTIME_ERROR, ending(ran))
         report, value = read(ran.reports[0])
@@ -136,4 +138,7 @@ def _read(ran: Ran) -> tuple[_Step | None, bytes]:
     if ran.ended is not Ended.REPORTED or len(ran.reports) != 1:
         return None, b""
     head, _, payload = ran.reports[0].partition(b"\n")
-    return msgspec.json.decode(head, type=_Step), payload
+    try:
+        return msgspec.json.decode(head, type=_Step), payload
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None, b""

@@ -21,13 +21,13 @@ from executors import tester, wider
 from executors.exchange import Exchange
 from executors.own import BUILTINS
 from executors.place import cut_off, syntax_place
-from executors.program import FILENAME, Program, Stage, Stdio, printable
+from executors.program import FILENAME, Program, Stdio, Streams, printable
 
 __builtins__ = BUILTINS
 
 
 class Files(NamedTuple):
-    """Descriptors that the judge passed on, and at last the zygote's own."""
+    """Descriptors that the judge passed on, and at last /dev/null."""
 
     channel: int
     feed: int
@@ -38,7 +38,7 @@ class Files(NamedTuple):
     nothing: int
 
 
-def serve(files: Files, stage: Stage) -> None:
+def serve(files: Files, streams: Streams) -> None:
     """Do the job in the feed. Returns when the judge is gone."""
     gc.enable()
     exchange = Exchange(files.channel, files.feed, files.reports)
@@ -57,7 +57,7 @@ def serve(files: Files, stage: Stage) -> None:
         exchange.wait()
         return
     exchange.report_line(b"{}")
-    program = Program(text, code, job["entry"], job["longest"], stdio, stage)
+    program = Program(text, code, job["entry"], job["longest"], stdio, streams)
     if job["kind"] == "serving":
         _answer_calls(program, exchange)
     else:

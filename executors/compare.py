@@ -54,7 +54,7 @@ def _strict_token(token: str, wanted: str) -> bool:
         return True
     if not re.search("[.eE]", wanted) or not _REAL.fullmatch(wanted) or not _REAL.fullmatch(token):
         return False
-    return _is_close(float(token), float(wanted))
+    return math.isfinite(float(wanted)) and _is_close(float(token), float(wanted))
 
 
 def _is_close(number: float, wanted: float) -> bool:

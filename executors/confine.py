@@ -81,7 +81,7 @@ def confine_zygote(tier: Tier, limits: Limits, libraries: list[str]) -> seccomp.
         landlock.restrict(libraries)
     header = (ctypes.c_uint32 * 2)(_CAPABILITY_VERSION_3, 0)
     _checked(_libc.capset(header, (ctypes.c_uint32 * 6)()), "capset")
-    return seccomp.Filter(paths=tier >= Tier.BASELINE)
+    return seccomp.Filter(paths=tier >= Tier.BASELINE, writing=landlock.abi() >= 3)
 
 
 def confine_child(ceilings: Ceilings, calls: seccomp.Filter | None) -> None:
@@ -91,7 +91,7 @@ def confine_child(ceilings: Ceilings, calls: seccomp.Filter | None) -> None:
     """
     os.setpgid(0, 0)  # not setsid: it costs 0.4 ms where the kernel groups tasks by session
     _checked(_prctl(_PR_SET_PDEATHSIG, _KILL, 0, 0, 0), "death signal")
-    resource.setrlimit(_RLIMIT_CPU, (ceilings.cpu_seconds, ceilings.cpu_seconds))
+    resource.setrlimit(_RLIMIT_CPU, (ceilings.cpu_seconds, ceilings.cpu_seconds + 1))
     resource.setrlimit(_RLIMIT_FSIZE, (ceilings.file_size, ceilings.file_size))
     if calls is not None:
         calls.install(os.getpid())

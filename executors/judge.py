@@ -52,7 +52,8 @@ class Executor:
     def judge(self, problem: Problem, text: str, *, hidden: bool = False) -> Verdict:
         """The verdict on a program by the problem's tests, or by its hidden tests where it has some and `hidden` is set.
 
-        Raises UserError for a problem without tests, and nothing else, whatever the program does. A zygote that dies is
+        Raises UserError for a problem without tests, or with ones that cannot be sent to a program, and nothing else, whatever
+        the program does. A zygote that dies is
         replaced and the program judged once more; the program is to blame for a second death, if each time the new zygote
         judges a known program right.
         """
@@ -134,7 +135,7 @@ class Executor:
             output=(self.config.output_mb << 20) + inputs.expected_size,
             all_cpu_seconds=math.ceil(cpu_seconds * (len(tests) + 1)) + _SPARE_CPU_SECONDS,
         )
-        return Task(text, problem.kind, problem.fn_name, tests, inputs.encoded, bounds, self.config)
+        return Task(text, problem.kind, problem.fn_name, tests, inputs.encoded, inputs.sizes, bounds, self.config)
 
     def _verdict(self, problem: Problem, task: Task) -> Verdict:
         prelude: str = self.config.prelude
@@ -202,11 +203,24 @@ class _Inputs:
 
     def __init__(self, problem: Problem, tests: tuple[Test, ...]) -> None:
         self.problem = problem
-        self.encoded = tuple(map(_encoder(problem.kind), tests))
-        self.expected_size = sum(len(test.expected) for test in tests) if problem.kind is TestKind.STDIN else 0
+        try:
+            self.encoded = tuple(map(_encoder(problem.kind), tests))
+            self.sizes = tuple(_size(problem.kind, test) for test in tests)
+        except plain.NotPlain as err:
+            raise UserError(
+                f"a test of problem {problem.id} cannot be sent to a program: {err}", "Leave the problem out"
+            ) from err
+        self.expected_size = sum(self.sizes)
 
 
 def _encoder(kind: TestKind) -> Callable[[Test], bytes]:
     if kind is TestKind.CALL:
         return lambda test: plain.encode(test.input)
     return lambda test: test.input.encode("utf-8", "surrogatepass")
+
+
+def _size(kind: TestKind, test: Test) -> int:
+    """Bytes of the right answer."""
+    if kind is TestKind.CALL:
+        return len(plain.encode(test.expected))
+    return len(test.expected.encode("utf-8", "surrogatepass")) if kind is TestKind.STDIN else 0

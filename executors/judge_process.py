@@ -40,7 +40,8 @@ class _Request(msgspec.Struct, array_like=True):
     """Where it comes for the first time."""
     forget: int | None
     """A problem that will not be named again."""
-    text: str
+    text: bytes
+    """In UTF-8 that may hold lone surrogates."""
     hidden: bool
 
 
@@ -124,7 +125,7 @@ class JudgeProcess:
             if len(self._problems) > _MOST_PROBLEMS:
                 forget = self._problems.popitem(last=False)[1][0]
         self._problems.move_to_end(key)
-        return _Request(self._problems[key][0], new, forget, text, hidden)
+        return _Request(self._problems[key][0], new, forget, text.encode("utf-8", "surrogatepass"), hidden)
 
     def _answer(self, patience: float) -> _Answer:
         """Raises UserError where the other side did, TimeoutError or EOFError where it is silent or gone."""
@@ -167,7 +168,8 @@ def _serve(connection: Connection) -> None:
             if request.forget is not None:
                 del problems[request.forget]
             try:
-                verdict, refusal = executor.judge(problems[request.number], request.text, hidden=request.hidden), None
+                text = request.text.decode("utf-8", "surrogatepass")
+                verdict, refusal = executor.judge(problems[request.number], text, hidden=request.hidden), None
             except UserError as err:
                 verdict, refusal = None, (err.message, err.remedy)
 

@@ -1,7 +1,9 @@
 """Which files a child may see: the interpreter's own library, and nothing else, by the kernel's Landlock.
 
 Runs on the sandboxed side; standard library only. The zygote restricts itself once, and its children with it. Nothing can be
-written, made or removed anywhere; TCP, abstract sockets and signals to outside are denied where the kernel knows how.
+written, made or removed anywhere (before version 3 that takes the filter of system calls as well, since a file that can be read
+can be emptied); TCP, abstract sockets and signals to outside are denied where the kernel knows how. That a file exists, its size
+and where a link leads can still be asked.
 """
 
 from __future__ import annotations
@@ -59,7 +61,7 @@ def _library() -> Iterator[tuple[str, int]]:
         for entry in os.scandir(path) if os.path.isdir(path) else ():
             if entry.is_file() or entry.name.endswith("-linux-gnu"):
                 yield entry.path, _READ_FILE
-    for path in ("/usr/share/zoneinfo", "/dev/urandom", "/dev/zero"):
+    for path in ("/usr/share/zoneinfo", "/dev/urandom"):
         yield path, _READ_FILE | _READ_DIR
 
 

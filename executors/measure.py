@@ -42,12 +42,12 @@ def peak_resident_bytes(pid: int) -> int:
 
 
 def queue_seconds(pid: int) -> float | None:
-    """Seconds that the process's present threads have waited for a CPU; None where the kernel doesn't say."""
+    """Seconds that the thread that waited most, of the present ones, has waited for a CPU; None where the kernel doesn't say."""
     nanoseconds = 0
     try:
         for thread in os.listdir(f"/proc/{pid}/task"):
             with open(f"/proc/{pid}/task/{thread}/schedstat", "rb") as file:
-                nanoseconds += int(file.read().split()[1])
+                nanoseconds = max(nanoseconds, int(file.read().split()[1]))
     except OSError:
         return None
     return nanoseconds / 1e9

@@ -29,8 +29,8 @@ import math, re, collections, itertools, functools, heapq, string, sys, random, 
 _PRELUDES = {"none": "", "apps": _APPS, "asserts": _ASSERTS}
 
 
-def install(name: str, numpy: str | None) -> dict[str, Any]:
-    """Add a prelude's names to the built-in ones and return them; `numpy` is the folder that numpy is imported from.
+def install(name: str, numpy: str | None) -> None:
+    """Add a prelude's names to the built-in ones; `numpy` is the folder that numpy is imported from.
 
     In a program's own globals they would cost each child a write to every one of them.
     """
@@ -44,7 +44,6 @@ def install(name: str, numpy: str | None) -> dict[str, Any]:
     exec(source, names)
     del names["__builtins__"]
     vars(builtins).update(names)
-    return names
 
 
 def numpy_folders(numpy: str | None) -> list[str]:

@@ -28,7 +28,8 @@ from executors.place import Region, innermost_own, raising_place
 FILENAME = "<program under test>"
 TEST_FILENAME = "<test>"
 _MESSAGE = 300
-_RECURSION_LIMIT = 1000
+_RECURSION_LIMIT = 1012
+"""Python's 1000, and the frames that a program's own stand on here."""
 
 builtins.exit = _sitebuiltins.Quitter("exit", "Ctrl-D")
 builtins.quit = _sitebuiltins.Quitter("quit", "Ctrl-D")
@@ -79,22 +80,14 @@ class Streams:
             self.__init__()  # type: ignore[misc]
 
 
-class Stage(NamedTuple):
-    """What a program finds, made before the fork."""
-
-    names: dict[str, Any]
-    """The prelude's."""
-    streams: Streams
-
-
 class Program:
     """A program's code, run as often as there are tests."""
 
-    def __init__(self, text: str, code: CodeType, entry: str | None, longest: int, stdio: Stdio, stage: Stage) -> None:
+    def __init__(self, text: str, code: CodeType, entry: str | None, longest: int, stdio: Stdio, streams: Streams) -> None:
         self._text = text
         self._code = code
         self._entry = entry
-        self._names, self._streams = stage
+        self._streams = streams
         self._longest = longest
         """Bytes of a returned value."""
         self._stdio = stdio
@@ -152,7 +145,7 @@ class Program:
             method: Callable[..., Any] = getattr(solution(), name)
             return method
         function = self._module.__dict__.get(name)
-        if not callable(function) or function is self._names.get(name):
+        if not callable(function):
             raise AttributeError(f"the program has no function {name}")
         return function
 
@@ -212,7 +205,7 @@ class Program:
             if spent:
                 threading._shutdown()  # type: ignore[attr-defined]
             atexit._run_exitfuncs()
-        streams = {sys.stdout, sys.__stdout__}
+        streams = [getattr(sys, "stdout", None), sys.__stdout__]
         spent = not _flushed(streams) or spent
         self._module.__dict__.clear()
         gc.collect(1)
@@ -266,12 +259,13 @@ _SPENDING = ("exit", "memory", "recursion")
 
 def _flushed(streams: Iterable[Any]) -> bool:
     """Flush them; False where a program's own stream raises, which a new process would ignore as well."""
-    try:
-        for stream in streams:
+    fine = True
+    for stream in streams:
+        try:
             stream.flush()
-    except Exception:  # noqa: BLE001  anything
-        return False
-    return True
+        except Exception:  # noqa: BLE001  anything
+            fine = False
+    return fine
 
 
 def printable(thing: object) -> str:

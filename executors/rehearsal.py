@@ -12,7 +12,7 @@ from typing import Any
 
 from executors import child
 from executors.exchange import framed
-from executors.program import Stage
+from executors.program import Streams
 
 _TIMES = 12
 _PROGRAM = """
@@ -37,19 +37,21 @@ _JOBS: list[tuple[dict[str, Any], bytes]] = [
 ]
 
 
-def rehearse(stage: Stage, nothing: int) -> None:
+def rehearse(streams: Streams) -> None:
     """Run a few programs in this process; stdio is put back afterwards."""
     ours = [os.dup(descriptor) for descriptor in range(3)]
+    nothing = os.open(os.devnull, os.O_RDWR)
     main_module = sys.modules["__main__"]
     for head, inputs in _JOBS * _TIMES:
         channel, judge = socketpair()
         files = [os.memfd_create("rehearsal") for _ in range(5)]
         os.write(files[0], framed({**head, "longest": 1 << 20}, inputs))
         judge.shutdown(SHUT_WR)
-        child.serve(child.Files._make([channel.fileno(), *files, nothing]), stage)
+        child.serve(child.Files._make([channel.fileno(), *files, nothing]), streams)
         for descriptor in (channel.detach(), judge.detach(), *files):
             os.close(descriptor)
-    stage.streams.clean()
+    streams.clean()
+    os.close(nothing)
     for descriptor, own in enumerate(ours):
         os.dup2(own, descriptor)
         os.close(own)

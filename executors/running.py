@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import msgspec
 
@@ -19,8 +19,11 @@ from executors.compare import same_output, same_value
 from executors.exchange import framed
 from executors.schedule import Judged
 from executors.spans import ErrorReport, SyntaxReport
-from executors.watch import Bounds, Child, Ended, Ran
+from executors.watch import Bounds, Child, Ended, Ran, coarse
 from executors.worker import Worker
+
+_SLACK, _SLACK_FACTOR = 65536, 16
+"""An answer may be so many bytes, and so many times as long as the right one, before it is wrong unread."""
 
 
 class Report(msgspec.Struct, frozen=True):
@@ -33,7 +36,7 @@ class Report(msgspec.Struct, frozen=True):
     """Of a thread that nobody waited for; it counts where the answer is wrong."""
     failed: str | None = None
     """What an assertion said, in a test that shares the program's process."""
-    seconds: float = 0.0
+    seconds: Annotated[float, msgspec.Meta(ge=0)] = 0.0
     out: int = 0
     """How far stdout has grown."""
 
@@ -55,6 +58,8 @@ class Task(NamedTuple):
     tests: tuple[Test, ...]
     inputs: tuple[bytes, ...]
     """The tests' inputs as a child gets them."""
+    sizes: tuple[int, ...]
+    """Bytes of the right answers."""
     bounds: Bounds
     config: ExecutorsConfig
 
@@ -62,31 +67,32 @@ class Task(NamedTuple):
         """What a child reads from its feed."""
         sizes = [len(given) for given in inputs]
         head = {"kind": kind, "text": self.text, "entry": self.fn_name, "sizes": sizes}
-        return framed({**head, "longest": self.bounds.output}, b"".join(inputs))
+        return framed({**head, "longest": coarse(self.bounds.output)}, b"".join(inputs))
 
 
-def run_batch(worker: Worker, task: Task, kind: str, first: int, last: int) -> list[Judged]:
-    """Run tests first … last − 1 in one new child and compare: results of those that it came to, the one that ended it included.
+def run_batch(worker: Worker, task: Task, kind: str, order: Sequence[int], only_first: bool) -> list[Judged]:
+    """Run tests in one new child and compare: results of those that it came to, the one that ended it included.
 
     Raises Unprepared for a program that doesn't get to its tests, ZygoteDied where the machine fails.
     """
-    child = Child(worker, task.bounds, task.job(kind, task.inputs[first:last]))
+    child = Child(worker, task.bounds, task.job(kind, [task.inputs[index] for index in order]), 1 + len(order))
     try:
-        ran = child.wait()
+        ran = child.wait(2 if only_first else None)
     finally:
         child.close()
     prepared, *rest = ran.reports or [b""]
     check_prepared(prepared, ran)
+    wanted = order[:1] if only_first else order
     results: list[Judged] = []
     printed = 0
-    for index, payload in zip(range(first, last), rest, strict=False):
+    for index, payload in zip(wanted, rest, strict=False):
         report, value = read(payload)
         if report is None or not printed <= report.out <= len(ran.out):
             return [*results, Judged(Outcome.RUNTIME_ERROR, ran.seconds, DISALLOWED)]
-        results.append(_judged(report, value, ran.out[printed : report.out], task, kind, task.tests[index]))
+        results.append(_judged(report, value, ran.out[printed : report.out], task, kind, index))
         printed = report.out
-    if ran.ended is not Ended.REPORTED and len(results) < last - first:
-        results.append(_ended(ran, ran.out[printed:], task, kind, task.tests[first + len(results)]))
+    if ran.ended is not Ended.REPORTED and len(results) < len(wanted):
+        results.append(_ended(ran, ran.out[printed:], task, kind, order[len(results)]))
     return results or [Judged(Outcome.RUNTIME_ERROR, ran.seconds, DISALLOWED)]
 
 
@@ -101,19 +107,21 @@ def check_prepared(payload: bytes, ran: Ran) -> None:
         raise Unprepared(report.syntax, ran.seconds)
 
 
-def _judged(report: Report, value: bytes, out: bytes, task: Task, kind: str, test: Test) -> Judged:
-    """One reported test's result."""
+def _judged(report: Report, value: bytes, out: bytes, task: Task, kind: str, index: int) -> Judged:
+    """One reported test's result. What is much longer than the right answer is wrong; reading it would be the judge's time."""
     if report.seconds > task.bounds.cpu_seconds:
         return Judged(Outcome.RUNTIME_ERROR, report.seconds, TIMEOUT)
     if report.error is not None:
         return Judged(Outcome.RUNTIME_ERROR, report.seconds, report.error)
-    match kind:
-        case "stdin":
-            right = same_output(out.decode("utf-8", "surrogateescape"), test.expected, task.config.compare)
-        case "call":
-            right = _same(value, test.expected, task.config)
-        case _:
-            right = report.failed is None
+    expected, answer = task.tests[index].expected, out if kind == "stdin" else value
+    if len(answer) > _SLACK + _SLACK_FACTOR * task.sizes[index]:
+        right = False
+    elif kind == "stdin":
+        right = same_output(out.decode("utf-8", "surrogateescape"), expected, task.config.compare)
+    elif kind == "call":
+        right = _same(value, expected, task.config)
+    else:
+        right = report.failed is None
     if not right and report.thread_error is not None:
         return Judged(Outcome.RUNTIME_ERROR, report.seconds, report.thread_error)
     return Judged(Outcome.PASS if right else Outcome.FAILURE, report.seconds)
@@ -127,10 +135,10 @@ def _same(value: bytes, expected: Any, config: ExecutorsConfig) -> bool:
         return False
 
 
-def _ended(ran: Ran, out: bytes, task: Task, kind: str, test: Test) -> Judged:
+def _ended(ran: Ran, out: bytes, task: Task, kind: str, index: int) -> Judged:
     """The result of the test that ended its child: the output of one that exits with 0 still counts."""
     if ran.ended is Ended.DIED and ran.status == 0 and kind == "stdin":
-        return _judged(Report(seconds=ran.seconds), b"", out, task, kind, test)
+        return _judged(Report(seconds=ran.seconds), b"", out, task, kind, index)
     return Judged(Outcome.RUNTIME_ERROR, ran.seconds, ending(ran), doubtful=ran.doubtful)
 
 
@@ -156,7 +164,7 @@ def ending(ran: Ran) -> ErrorReport:
             return ErrorReport("memory", message="memory limit exceeded")
         case Ended.OUTPUT_LIMIT:
             return ErrorReport("output_limit", message="output limit exceeded")
-        case Ended.REPORTED:
+        case Ended.REPORTED | Ended.DISALLOWED:
             return DISALLOWED
     if os.WIFSIGNALED(ran.status):
         name = signal.strsignal(os.WTERMSIG(ran.status))

@@ -6,7 +6,7 @@ child: an earlier test may have left state behind. If it passes alone, each rema
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from contracts.records import Detail, Outcome
@@ -27,8 +27,12 @@ class Judged(NamedTuple):
 
 
 UNRUN = Judged(Outcome.RUNTIME_ERROR, 0.0)
-Run = Callable[[int, int], list[Judged]]
-"""Run tests first … last − 1 in a new child: results of at least the first of them, in order."""
+Run = Callable[[Sequence[int], bool], list[Judged]]
+"""Run tests in this order in a new child: results of at least the first of them; only of that where so asked.
+
+Where only one result is wanted the child is given the other tests all the same: a program must not be able to tell that it is
+being asked again, or it could answer otherwise.
+"""
 
 
 def run_all(count: int, run: Run) -> list[Judged]:
@@ -39,13 +43,19 @@ def run_all(count: int, run: Run) -> list[Judged]:
         if sum(result.error is not None and result.error.detail is Detail.TIMEOUT for result in results) >= MAX_TIMEOUTS:
             return results + [UNRUN] * (count - len(results))
         start = len(results)
-        for place, result in enumerate(run(start, start + 1 if alone else count), start):
+        order = _from(start, count) if alone else range(start, count)
+        for place, result in enumerate(run(order, alone), start):
             confirming = result.outcome is not Outcome.PASS and place > start and not is_confirmed
             is_confirmed = is_confirmed or result.outcome is not Outcome.PASS
             if result.doubtful or confirming:
-                result = run(place, place + 1)[0]
+                result = run(_from(place, count), True)[0]
                 alone = alone or (result.outcome is Outcome.PASS and confirming)
             results.append(result)
             if alone:
                 break
     return results
+
+
+def _from(first: int, count: int) -> list[int]:
+    """This test, then all others."""
+    return [first, *(index for index in range(count) if index != first)]

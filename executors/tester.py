@@ -15,7 +15,6 @@ A report asks for a call, {"call": true} with the encoded arguments, or ends a t
 from __future__ import annotations
 
 import builtins
-from collections.abc import Callable
 from typing import Any
 
 from executors import plain, wider
@@ -75,10 +74,13 @@ def _run(setup: str, source: bytes, names: dict[str, Any], stub: _Stub) -> tuple
 
 def _exception(name: str, message: str) -> BaseException:
     """An exception like the program's: a built-in one of that name, or else one that is nothing but an Exception."""
-    kind: Callable[[str], BaseException] | None = getattr(builtins, name, None)
-    if not (isinstance(kind, type) and issubclass(kind, Exception)) or issubclass(kind, UnicodeError):
-        kind = type(name, (Exception,), {})
-    return kind(message)
+    kind = getattr(builtins, name, None)
+    if isinstance(kind, type) and issubclass(kind, Exception):
+        try:
+            return kind(message)
+        except TypeError:  # it wants more than a message
+            pass
+    return type(name, (Exception,), {})(message)
 
 
 def _take_over(before: Any, after: Any) -> None:

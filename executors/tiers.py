@@ -8,6 +8,7 @@ from functools import cache
 from contracts.errors import UserError
 from contracts.records import Outcome, Test, TestKind
 from contracts.sections import ExecutorsConfig
+from executors import seccomp
 from executors.confine import Limits, Tier
 from executors.running import Task, Unprepared, run_batch
 from executors.watch import Bounds
@@ -30,6 +31,7 @@ _ATTEMPTS = {
     "read /etc": "open('/etc/passwd').read()",
     "read its host's processes": "os.listdir('/proc')",
     "write a file": "open('/tmp/rltf-probe', 'w')",
+    "empty a file that it may read": "os.open(os.__file__, os.O_RDONLY | os.O_TRUNC)",
     "trace a process": "import _ctypes, ctypes; ctypes.CDLL(None).ptrace(0, 0, 0, 0) == 0 or refuse()",
     "make a namespace": "import ctypes; ctypes.CDLL(None).unshare(0x10000000) == 0 or refuse()",
 }
@@ -73,6 +75,8 @@ def require(config: ExecutorsConfig) -> Tier:
 def faults(tier: Tier) -> tuple[str, ...]:
     """Why a tier cannot be used here: what it lets a program do, or why it doesn't start."""
     missing = [f"no {name}" for name in ("memfd_create", "pidfd_open") if not hasattr(os, name)]
+    if tier is not Tier.WEAK and not seccomp.is_supported():
+        missing.append("no filter of system calls for this kernel and machine")
     if missing:
         return tuple(missing)
     try:
@@ -89,8 +93,8 @@ def faults(tier: Tier) -> tuple[str, ...]:
 
 def _holds(worker: Worker, attempt: str) -> bool:
     text = _PROBE.format(attempt=attempt)
-    task = Task(text, TestKind.STDIN, None, _HELD, (b"",), Bounds(2.0, 256 << 20, 1 << 20), _CONFIG)
+    task = Task(text, TestKind.STDIN, None, _HELD, (b"",), (4,), Bounds(2.0, 256 << 20, 1 << 20), _CONFIG)
     try:
-        return run_batch(worker, task, "stdin", 0, 1)[0].outcome is Outcome.PASS
+        return run_batch(worker, task, "stdin", [0], False)[0].outcome is Outcome.PASS
     except Unprepared:
         return False

@@ -2,7 +2,7 @@
 
 CPU time is limited per test; the wall-clock backstop max(3 · limit, limit + 2 s) counts wall time minus the time that the child
 waited for a CPU, so that verdicts do not depend on the machine's load. A test's time starts when the report of the one before it
-is seen; a child that makes up reports only ends its own program sooner.
+is complete. A child that makes reports up has no more time for that than all its tests together would have had.
 """
 
 from __future__ import annotations
@@ -41,6 +41,8 @@ class Ended(Enum):
     TIMEOUT = auto()
     MEMORY = auto()
     OUTPUT_LIMIT = auto()
+    DISALLOWED = auto()
+    """It played with the channel, the reports or its main thread."""
 
 
 _BY_SIGNAL: dict[int, Ended] = {signal.SIGXFSZ: Ended.OUTPUT_LIMIT, signal.SIGXCPU: Ended.TIMEOUT}
@@ -65,6 +67,17 @@ class Bounds(NamedTuple):
         return max(3 * self.cpu_seconds, self.cpu_seconds + 2.0)
 
 
+class Mark(NamedTuple):
+    """Where a test's time starts."""
+
+    cpu: float
+    """The child's CPU seconds."""
+    wall: float
+    """On the monotonic clock."""
+    queued: float | None
+    """What its threads had waited for a CPU; None where the kernel doesn't say."""
+
+
 class Ran(NamedTuple):
     """What came of some work, all of it the program's own word but how it ended and the time."""
 
@@ -74,7 +87,9 @@ class Ran(NamedTuple):
     out: bytes
     """All of stdout."""
     seconds: float
-    """CPU time since the last report that was seen, or since the work was handed out."""
+    """CPU time since the last report that was seen, or since the test began."""
+    mark: Mark
+    """Where that was."""
     status: int = 0
     """The child's wait status, where it died."""
     doubtful: bool = False
@@ -82,12 +97,19 @@ class Ran(NamedTuple):
 
 
 class Child:
-    """A forked child that has begun with its job. Raises ZygoteDied from every method when the zygote is gone."""
+    """A forked child that has begun with its job, and will make so many reports before it is asked for anything.
 
-    def __init__(self, worker: Worker, bounds: Bounds, job: bytes) -> None:
+    Raises ZygoteDied from every method when the zygote is gone.
+    """
+
+    def __init__(self, worker: Worker, bounds: Bounds, job: bytes, reports: int = 1) -> None:
         self._worker = worker
         self._bounds = bounds
         self._read = 0
+        self._counted = 0
+        self._seen = 0
+        self._expected = reports
+        self._looks_dead = False
         self._lives = False
         self._poll = select.poll()
         self._owned = ExitStack()
@@ -106,7 +128,7 @@ class Child:
                 _append_only(descriptor)
             _write(self._feed, job)
             descriptors = [theirs.fileno(), self._feed, self._reports, given, self._out, self._err]
-            ceilings = Ceilings(self._bounds.all_cpu_seconds, max(self._bounds.output + _SLACK, len(job)))
+            ceilings = Ceilings(self._bounds.all_cpu_seconds, coarse(max(self._bounds.output + _SLACK, len(job))))
             self._pidfd = self._own(self._worker.fork(descriptors, ceilings))
         self._lives = True
         with _present():
@@ -118,21 +140,21 @@ class Child:
         self._owned.callback(os.close, descriptor)
         return descriptor
 
-    def wait(self, spent: float = 0.0) -> Ran:
-        """Wait until the child says that it is done; `spent` seconds of its test's time are gone already."""
+    def wait(self, until: int | None = None) -> Ran:
+        """Wait until the child says that it is done, or has made so many reports."""
         with _present():
-            return self._wait(cpu_seconds(self.pid) - spent if self._read else -spent)
+            return self._wait(Mark(0.0, time.monotonic(), 0.0), until)
 
-    def ask(self, request: bytes, spent: float = 0.0) -> Ran:
-        """Put a request into the feed, tell the child, and wait."""
-        _write(self._feed, request)
+    def ask(self, request: bytes, mark: Mark | None = None) -> Ran:
+        """Put a request into the feed, tell the child, and wait; the test that it is part of began at `mark`, or begins now."""
         with _present():
-            since = cpu_seconds(self.pid) - spent
+            _write(self._feed, request)
+            mark = mark or self._mark()
             try:
-                self._channel.send(b".")
-            except ConnectionError:
-                return self._end(Ended.DIED, spent)
-            return self._wait(since)
+                self._channel.send(b".", socket.MSG_DONTWAIT)
+            except OSError as err:
+                return self._end(Ended.DIED if isinstance(err, ConnectionError) else Ended.DISALLOWED, mark)
+            return self._wait(mark, None)
 
     def close(self) -> None:
         """Kill the child, whatever it is doing, and give everything back; again, it does nothing."""
@@ -141,42 +163,69 @@ class Child:
                 self._kill()
                 self._worker.forget()
 
-    def _wait(self, since: float) -> Ran:
-        """Until a byte, the end, or a limit; `since` is where the current test's CPU time starts."""
-        began = time.monotonic()
-        queued: float | None = None
-        size = os.fstat(self._reports).st_size
+    def _mark(self) -> Mark:
+        return Mark(cpu_seconds(self.pid), time.monotonic(), queue_seconds(self.pid))
+
+    def _wait(self, mark: Mark, until: int | None) -> Ran:
+        """Until a byte, the end, a limit, or so many reports."""
+        look_at = self._bounds.wall_seconds
         while True:
             ready = {descriptor for descriptor, _ in self._poll.poll(_POLL_MS)}
-            done = self._channel.fileno() in ready and self._hears()
+            done = self._channel.fileno() in ready and self._hear()
+            ended = self._pidfd in ready
             now = cpu_seconds(self.pid)
-            if not done and (grown := os.fstat(self._reports).st_size) != size:
-                size, since, began, queued = grown, now, time.monotonic(), queue_seconds(self.pid)
-            seconds = now - since
-            if seconds > self._bounds.cpu_seconds and not done:
-                return self._end(Ended.TIMEOUT, seconds)
+            if not done and self._count_reports() and self._seen <= self._expected:
+                mark, look_at = Mark(now, time.monotonic(), queue_seconds(self.pid)), self._bounds.wall_seconds
+            if now - mark.cpu > self._bounds.cpu_seconds and not done:
+                return self._end(Ended.TIMEOUT, mark)
             if self._has_flooded():
-                return self._end(Ended.OUTPUT_LIMIT, seconds)
+                return self._end(Ended.OUTPUT_LIMIT, mark)
             if self._is_too_big(now, done):
-                return self._end(Ended.MEMORY, seconds)
-            if done:
-                return Ran(Ended.REPORTED, self._new_reports(), self._printed(), seconds)
-            if self._pidfd in ready:
-                return self._end(Ended.DIED, seconds)
-            wall = time.monotonic() - began
-            if wall > self._bounds.wall_seconds:
-                waiting = queue_seconds(self.pid)
-                waited = waiting - (queued or 0.0) if waiting is not None else 0.0
-                if wall - waited > self._bounds.wall_seconds or wall > _LOAD_FACTOR * self._bounds.wall_seconds:
-                    ran = self._end(Ended.TIMEOUT, seconds)
-                    return ran._replace(doubtful=waiting is None and seconds < self._bounds.cpu_seconds / 2)
+                return self._end(Ended.MEMORY, mark)
+            if done or (until is not None and self._seen >= until):
+                return Ran(Ended.REPORTED, self._new_reports(), self._printed(), now - mark.cpu, mark)
+            if ended:
+                return self._end(Ended.DIED, mark)
+            if self._has_no_main_thread():
+                return self._end(Ended.DISALLOWED, mark)
+            if time.monotonic() - mark.wall > look_at:
+                look_at += self._bounds.wall_seconds / 10
+                if (ran := self._overdue(mark, now)) is not None:
+                    return ran
 
-    def _hears(self) -> bool:
-        """Take the child's bytes; False where its end is closed."""
+    def _overdue(self, mark: Mark, now: float) -> Ran | None:
+        """The end of a test that has had its wall time, not counting what it waited for a CPU."""
+        limit, wall, waiting = self._bounds.wall_seconds, time.monotonic() - mark.wall, queue_seconds(self.pid)
+        waited = waiting - (mark.queued or 0.0) if waiting is not None else 0.0
+        if wall - waited <= limit and wall <= _LOAD_FACTOR * limit:
+            return None
+        doubtful = waiting is None and now - mark.cpu < self._bounds.cpu_seconds / 2
+        return self._end(Ended.TIMEOUT, mark)._replace(doubtful=doubtful)
+
+    def _hear(self) -> bool:
+        """Take the child's bytes; False where its end is closed, which is no longer looked at."""
         try:
-            return self._channel.recv(4096) != b""
+            if self._channel.recv(4096):
+                return True
         except ConnectionError:
-            return False
+            pass
+        self._poll.unregister(self._channel)
+        return False
+
+    def _count_reports(self) -> bool:
+        """Is there a complete report that was not seen before?"""
+        size, before = os.fstat(self._reports).st_size, self._seen
+        while self._counted + 4 <= size:
+            end = self._counted + 4 + int.from_bytes(os.pread(self._reports, 4, self._counted), "little")
+            if end > size or self._seen > self._expected:
+                break
+            self._counted, self._seen = end, self._seen + 1
+        return self._seen > before
+
+    def _has_no_main_thread(self) -> bool:
+        """Twice in a row: does nothing seem resident, although the process lives?"""
+        before, self._looks_dead = self._looks_dead, resident_bytes(self.pid) == 0
+        return before and self._looks_dead
 
     def _has_flooded(self) -> bool:
         sizes = os.fstat(self._out).st_size + os.fstat(self._err).st_size
@@ -185,12 +234,13 @@ class Child:
     def _is_too_big(self, seconds: float, done: bool) -> bool:
         """Memory now; when the work is done its peak, since that doesn't depend on when one looks."""
         if done:
-            return seconds > _LONG_SECONDS and peak_resident_bytes(self.pid) > self._bounds.memory
+            peak = peak_resident_bytes(self.pid) if seconds > _LONG_SECONDS else 1
+            return not 0 < peak <= self._bounds.memory
         return resident_bytes(self.pid) > self._bounds.memory or threads(self.pid) > _MOST_THREADS
 
     def _new_reports(self) -> list[bytes]:
         """Complete reports that were not read before."""
-        content = os.pread(self._reports, os.fstat(self._reports).st_size - self._read, self._read)
+        content = os.pread(self._reports, max(0, os.fstat(self._reports).st_size - self._read), self._read)
         reports, start = [], 0
         while start + 4 <= len(content):
             end = start + 4 + int.from_bytes(content[start : start + 4], "little")
@@ -204,12 +254,13 @@ class Child:
     def _printed(self) -> bytes:
         return os.pread(self._out, min(os.fstat(self._out).st_size, self._bounds.output), 0)
 
-    def _end(self, ended: Ended, seconds: float) -> Ran:
+    def _end(self, ended: Ended, mark: Mark) -> Ran:
+        seconds = cpu_seconds(self.pid) - mark.cpu
         self._kill()
         status = self._worker.reap()
         if ended is Ended.DIED:
             ended = _BY_SIGNAL.get(os.WTERMSIG(status), ended)
-        return Ran(ended, self._new_reports(), self._printed(), seconds, status)
+        return Ran(ended, self._new_reports(), self._printed(), seconds, mark, status)
 
     def _kill(self) -> None:
         """It is a zombie until the zygote reaps it, so that its id cannot be another's."""
@@ -219,6 +270,11 @@ class Child:
 
 
 _FILES = ("feed", "reports", "given", "out", "err")
+
+
+def coarse(size: int) -> int:
+    """The next power of two: what a child may know of a number that its tests' answers have a part in."""
+    return 1 << (size - 1).bit_length()
 
 
 @contextmanager

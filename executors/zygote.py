@@ -33,7 +33,7 @@ sys.path.insert(0, _ROOT)
 
 from executors import child, preludes  # noqa: E402
 from executors.confine import Ceilings, Limits, Tier, confine_child, confine_zygote, enter_namespaces  # noqa: E402
-from executors.program import Stage, Streams  # noqa: E402
+from executors.program import Streams  # noqa: E402
 from executors.rehearsal import rehearse  # noqa: E402
 
 sys.path.remove(_ROOT)
@@ -53,13 +53,13 @@ class Zygote:
 
     def __init__(self, control: socket, settings: dict[str, Any]) -> None:
         self._control = control
-        self._nothing = os.open(os.devnull, os.O_RDONLY)
         tier = Tier(settings["tier"])
         for name in (_COMMON + (" " + _SEALED if tier is Tier.SEALED else "")).split():
             __import__(name)
-        self._stage = Stage(preludes.install(settings["prelude"], settings["numpy"]), Streams())
+        preludes.install(settings["prelude"], settings["numpy"])
+        self._streams = Streams()
         self._filter = confine_zygote(tier, Limits(*settings["limits"]), preludes.numpy_folders(settings["numpy"]))
-        rehearse(self._stage, self._nothing)
+        rehearse(self._streams)
         gc.collect()
         gc.disable()
         gc.freeze()
@@ -104,8 +104,9 @@ class Zygote:
         status = 70
         try:
             self._control.close()
+            nothing = os.open(os.devnull, os.O_RDWR)  # its own: what is done to a descriptor lasts as long as what it shares
             confine_child(ceilings, self._filter)
-            child.serve(child.Files._make([*descriptors, self._nothing]), self._stage)
+            child.serve(child.Files._make([*descriptors, nothing]), self._streams)
             status = 0
         finally:
             os._exit(status)

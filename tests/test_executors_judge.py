@@ -203,7 +203,7 @@ def test_state_that_leaks_between_tests_is_not_held_against_a_program(executor: 
 @pytest.mark.parametrize(
     "habit",
     [
-        "import sys\nassert sys.getrecursionlimit() == 1000\nsys.setrecursionlimit(50)\n",
+        "import sys\nassert sys.getrecursionlimit() == 1012\nsys.setrecursionlimit(50)\n",
         "import builtins\nassert len('ab') == 2\nbuiltins.len = lambda x: 5\n",
         "assert 'seen' not in globals()\nseen = 1\n",
         "import random\nassert random.random() == 0.8444218515250481\n",

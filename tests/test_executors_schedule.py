@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -26,9 +28,11 @@ class Children:
         self.used, self.new = used, new or {}
         self.log: list[tuple[int, int]] = []
 
-    def run(self, first: int, last: int) -> list[Judged]:
-        self.log.append((first, last))
-        results = [self.new.get(first, self.used[first]), *self.used[first + 1 : last]]
+    def run(self, order: Sequence[int], only_first: bool) -> list[Judged]:
+        first, *rest = order
+        assert sorted(order) == list(range(len(self.used))) if only_first else list(order) == list(range(first, len(self.used)))
+        self.log.append((first, first + 1 if only_first else len(self.used)))
+        results = [self.new.get(first, self.used[first]), *(self.used[index] for index in rest if not only_first)]
         ends = (place for place, result in enumerate(results) if result.error is not None)
         return results[: next(ends, len(results)) + 1]
 

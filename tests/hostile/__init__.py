@@ -1,6 +1,6 @@
 """Programs that try what programs should not: tables by the rows of what a sandbox for untrusted code must withstand."""
 
-from tests.hostile import classification, escapes, fake_passes, hangs, resources
+from tests.hostile import classification, escapes, fake_passes, hangs, harness, resources
 
 ROWS = {
     "fake passes": fake_passes.CASES,
@@ -8,5 +8,6 @@ ROWS = {
     "waits": hangs.WAITS,
     "resources": resources.CASES,
     "escapes": escapes.CASES,
+    "harness": harness.CASES,
     "classification": classification.CASES,
 }
