@@ -89,6 +89,8 @@ def run_batch(worker: Worker, task: Task, kind: str, order: Sequence[int], only_
         report, value = read(payload)
         if report is None or not printed <= report.out <= len(ran.out):
             return [*results, Judged(Outcome.RUNTIME_ERROR, ran.seconds, DISALLOWED)]
+        if report.out >= task.bounds.output:  # whether the judge looked in time or not
+            return [*results, Judged(Outcome.RUNTIME_ERROR, report.seconds, FLOOD)]
         results.append(_judged(report, value, ran.out[printed : report.out], task, kind, index))
         printed = report.out
     if ran.ended is not Ended.REPORTED and len(results) < len(wanted):
@@ -144,6 +146,7 @@ def _ended(ran: Ran, out: bytes, task: Task, kind: str, index: int) -> Judged:
 
 DISALLOWED = ErrorReport("disallowed", message="the program broke into its own reports")
 TIMEOUT = ErrorReport("timeout", message="time limit exceeded")
+FLOOD = ErrorReport("output_limit", message="output limit exceeded")
 
 
 def read(payload: bytes) -> tuple[Report | None, bytes]:
@@ -163,7 +166,7 @@ def ending(ran: Ran) -> ErrorReport:
         case Ended.MEMORY:
             return ErrorReport("memory", message="memory limit exceeded")
         case Ended.OUTPUT_LIMIT:
-            return ErrorReport("output_limit", message="output limit exceeded")
+            return FLOOD
         case Ended.REPORTED | Ended.DISALLOWED:
             return DISALLOWED
     if os.WIFSIGNALED(ran.status):
