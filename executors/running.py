@@ -87,10 +87,10 @@ def run_batch(worker: Worker, task: Task, kind: str, order: Sequence[int], only_
     printed = 0
     for index, payload in zip(wanted, rest, strict=False):
         report, value = read(payload)
+        if report is not None and report.out >= task.bounds.output:  # whether the judge looked in time or not
+            return [*results, Judged(Outcome.RUNTIME_ERROR, report.seconds, FLOOD)]
         if report is None or not printed <= report.out <= len(ran.out):
             return [*results, Judged(Outcome.RUNTIME_ERROR, ran.seconds, DISALLOWED)]
-        if report.out >= task.bounds.output:  # whether the judge looked in time or not
-            return [*results, Judged(Outcome.RUNTIME_ERROR, report.seconds, FLOOD)]
         results.append(_judged(report, value, ran.out[printed : report.out], task, kind, index))
         printed = report.out
     if ran.ended is not Ended.REPORTED and len(results) < len(wanted):

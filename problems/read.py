@@ -15,6 +15,8 @@ def read_problems(path: Path) -> tuple[list[Problem], int]:
 
     Raises UserError where nothing is, where what is there is none of the three, and for a malformed file.
     """
+    if not path.exists():
+        raise UserError(f"no such file or folder: {path}", "Name a folder in the APPS layout, an MBPP or a HumanEval file")
     if not path.is_file():
         return read_folder(path)
     if not path.name.endswith(ENDINGS):

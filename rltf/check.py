@@ -8,24 +8,25 @@ from pathlib import Path
 import msgspec
 from rich.console import Console
 
-from contracts.errors import UserError
-from contracts.records import Outcome, Problem, Verdict
+from contracts.records import Detail, Outcome, Problem, Verdict
 from contracts.sections import ExecutorsConfig, RewardsConfig
 from executors.pool import Job, Pool
 from problems.checked import Check, CheckedProblem, FailingSolution, write_check
 from problems.read import read_problems
+from rltf.judging import output_place
 from rltf.progress import Progress
 
 _SHOWN = 20
+_KINDS = 3
+_LONGEST = 100
 
 
 def check_problems(path: Path, output: Path | None, config: ExecutorsConfig, console: Console) -> Check:
     """Run every reference solution on all tests, hidden ones too; print a table, and write the findings where a file is named.
 
-    Raises UserError for a bad problem set, and for a file that cannot be written.
+    Raises UserError for a bad problem set, and for a file that cannot be written or that is part of the set.
     """
-    if output is not None and (output.is_dir() or not output.parent.is_dir()):
-        raise UserError(f"{output} cannot be written", "Name a file in a folder that exists")
+    place = None if output is None else output_place(output, [path])
     problems, without_tests = read_problems(path)
     with Progress(console) as progress:
         progress.stage("check", sum(len(problem.solutions) for problem in problems), "solution")
@@ -38,20 +39,21 @@ def check_problems(path: Path, output: Path | None, config: ExecutorsConfig, con
         problems={problem.id: found(verdicts[problem.id]) for problem in problems},
     )
     _show(check, progress)
-    if output is not None:
-        write_check(output, check)
+    if place is not None:
+        write_check(place, check)
     return check
 
 
 def found(verdicts: list[Verdict]) -> CheckedProblem:
     """What the verdicts on a problem's solutions say about it."""
     passing = [verdict for verdict in verdicts if verdict.outcome is Outcome.PASS]
+    slowest = max((test.seconds for verdict in passing for test in verdict.tests), default=None)
     return CheckedProblem(
         kept=bool(passing),
         reason=None if passing else _reason(verdicts),
         solutions=len(verdicts),
         passing=len(passing),
-        reference_seconds=max((test.seconds for verdict in passing for test in verdict.tests), default=None),
+        reference_seconds=None if slowest is None else round(slowest, 6),
         failing=[_failing(at, verdict) for at, verdict in enumerate(verdicts) if verdict.outcome is not Outcome.PASS],
     )
 
@@ -71,8 +73,18 @@ def _run(problems: list[Problem], config: ExecutorsConfig, progress: Progress) -
 def _reason(verdicts: list[Verdict]) -> str:
     if not verdicts:
         return "it has no reference solution"
-    kinds = Counter(str(verdict.detail or verdict.outcome) for verdict in verdicts)
-    return f"no reference solution passes: {', '.join(f'{count} {kind}' for kind, count in kinds.most_common())}"
+    kinds = Counter(map(_kind, verdicts)).most_common()
+    named = [f"{count} x {kind}" for kind, count in kinds[:_KINDS]]
+    rest = sum(count for _, count in kinds[_KINDS:])
+    return f"no reference solution passes: {', '.join(named + [f'{rest} others'] * bool(rest))}"
+
+
+def _kind(verdict: Verdict) -> str:
+    """The exception in its own words where there is one."""
+    if verdict.error_type is None or verdict.detail not in (None, Detail.EXCEPTION):
+        return str(verdict.detail or verdict.outcome)
+    words = " ".join(f"{verdict.error_type}: {verdict.message}".removesuffix(": ").split())
+    return words if len(words) <= _LONGEST else f"{words[: _LONGEST - 1]}…"
 
 
 def _failing(at: int, verdict: Verdict) -> FailingSolution:

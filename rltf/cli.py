@@ -28,9 +28,15 @@ COMPARE = click.option(
     show_default=True,
     help="How answers are compared; apps: as the APPS harness does, with the names that it imports for programs.",
 )
-CORES = click.option("--cores", type=click.IntRange(min=1), help="Programs that run at a time.  [default: all cores]")
+PRELUDE = click.option(
+    "--prelude",
+    type=click.Choice(["none", "apps"]),
+    help="Names that programs need not import; apps: what the APPS harness imports.  [default: apps with --compare apps, else none]",
+)
+# Ranges are executors_config's business, for Python callers too.
+CORES = click.option("--cores", type=int, help="Programs that run at a time.  [default: all cores]")
 MEMORY = click.option(
-    "--memory-mb", type=click.IntRange(min=1), default=512, show_default=True, help="Resident memory of a program."
+    "--memory-mb", type=int, default=512, show_default=True, help="Resident memory of a program; 64 or more."
 )
 WEAK = click.option("--allow-weak-isolation", is_flag=True, help="Run programs although this machine cannot isolate them.")
 
@@ -38,8 +44,7 @@ WIDTH_ELSEWHERE = 110
 
 
 def _cpu_seconds(default: float) -> Callable[[Command], Command]:
-    above_zero = click.FloatRange(min=0, min_open=True)
-    return click.option("--cpu-seconds", type=above_zero, default=default, show_default=True, help="CPU time of a test.")
+    return click.option("--cpu-seconds", type=float, default=default, show_default=True, help="CPU time of a test.")
 
 
 class _Commands(click.Group):
@@ -107,16 +112,15 @@ def report(run: Path) -> None:
 
 @main.command()
 @click.option("--problems", type=click.Path(path_type=Path), help="An APPS folder, an MBPP or a HumanEval file.")
-@click.option("--programs", type=click.Path(path_type=Path), required=True, help="JSON lines: problem_id and code each.")
+@click.option("--programs", type=click.Path(path_type=Path), required=True, help="JSON lines, gzipped or not: problem_id and code.")
 @click.option("--output", type=click.Path(path_type=Path), required=True, help="Where the verdicts go, a line each.")
 @COMPARE
+@PRELUDE
 @CORES
 @_cpu_seconds(2.0)
 @MEMORY
 @WEAK
-def label(
-    problems: Path | None, programs: Path, output: Path, compare: Literal["strict", "apps"], cores: int | None, **limits: float
-) -> None:
+def label(problems: Path | None, programs: Path, output: Path, compare: Literal["strict", "apps"], **settings: Any) -> None:
     """Run programs from a file: verdicts, located errors and rewards, one line per program. Needs no model.
 
     Rows that carry an entry_point and a test of their own need no --problems.
@@ -124,7 +128,7 @@ def label(
     from rltf.judging import ALL_TESTS, executors_config
     from rltf.label import label_file
 
-    config = executors_config(compare, cores, max_tests=ALL_TESTS, **limits)
+    config = executors_config(compare, max_tests=ALL_TESTS, **settings)
     label_file(programs, output, problems, config, _console())
 
 
@@ -137,16 +141,17 @@ def problems() -> None:
 @click.argument("path", metavar="PROBLEMS", type=click.Path(path_type=Path))
 @click.option("--output", type=click.Path(path_type=Path), help="Where the findings go, as JSON for problems.checked.")
 @COMPARE
+@PRELUDE
 @CORES
 @_cpu_seconds(10.0)
 @MEMORY
 @WEAK
-def check(path: Path, output: Path | None, compare: Literal["strict", "apps"], cores: int | None, **limits: float) -> None:
+def check(path: Path, output: Path | None, compare: Literal["strict", "apps"], **settings: Any) -> None:
     """Run the reference solutions of PROBLEMS, an APPS folder, an MBPP or a HumanEval file, and say what must be dropped."""
     from rltf.check import check_problems
     from rltf.judging import ALL_TESTS, executors_config
 
-    check_problems(path, output, executors_config(compare, cores, max_tests=ALL_TESTS, **limits), _console())
+    check_problems(path, output, executors_config(compare, max_tests=ALL_TESTS, **settings), _console())
 
 
 @main.command()

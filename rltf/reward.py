@@ -32,7 +32,7 @@ class UnitTestReward:
     feedback: `coarse` is R_coarse; `adaptive` is R_adaptive, and R_coarse for a program that raised an error, which has none.
     rewards: the reward table; unset: the published runs'.
     settings: other keys of a recipe's section `executors`, for example cpu_seconds=5.
-    Raises UserError for a bad problem set, and where this machine cannot isolate programs.
+    Raises UserError for a bad problem set or setting, and where this machine cannot isolate programs.
     """
 
     def __init__(
@@ -51,21 +51,34 @@ class UnitTestReward:
         self._adaptive = feedback == "adaptive"
         self._rewards = rewards or RewardsConfig()
         self._lookup = Lookup(read_problems(Path(problems))[0] if problems is not None else ())
+        self._closed = False
         self._pool = Pool(executors_config(compare, cores, **settings), self._rewards)
 
-    def __call__(self, *, completions: Sequence[Completion], **columns: Any) -> list[float | None]:
+    def __call__(
+        self, prompts: object = None, completions: Sequence[Completion] | None = None, **columns: Any
+    ) -> list[float | None]:
         """One reward per completion; None where the sandbox failed, which TRL leaves out.
 
-        Columns are lists as long as `completions`: `problem_id` or `task_id`, or `entry_point` and `test`; others, such as
-        `prompts`, are ignored. Programs are taken out of code fences. Raises UserError for columns that name no problem.
+        Columns are lists as long as `completions`: `problem_id` or `task_id`, or `entry_point` and `test`; others, and `prompts`,
+        are ignored. Programs are taken out of code fences. Raises UserError for columns that name no problem or are of another
+        length, for a completion without text, and after `close`.
         """
+        self._check_open()
+        if completions is None:
+            raise UserError("there are no completions", "Call it as reward(prompts, completions, problem_id=…)")
+        for name in _COLUMNS:
+            column = columns.get(name)
+            if column is not None and (isinstance(column, str) or len(column) != len(completions)):
+                lists = f"{name} is no list of one value for each of the {len(completions)} completions"
+                raise UserError(lists, "Give every completion its own value")
         return [self.reward(verdict) for verdict in self._pool.judge_all(self._jobs(completions, columns))]
 
     def judge(self, problem: str | int | Problem | Mapping[str, Any], code: str) -> Verdict:
         """The verdict on a program, as it is, by a problem of the set, one of your own, or a row with `entry_point` and `test`.
 
-        Raises UserError where there is no such problem.
+        Raises UserError where there is no such problem, and after `close`.
         """
+        self._check_open()
         try:
             if isinstance(problem, Mapping):
                 _, problem = self._lookup.of_row(problem)
@@ -84,6 +97,7 @@ class UnitTestReward:
 
     def close(self) -> None:
         """End the processes."""
+        self._closed = True
         self._pool.close()
 
     def __enter__(self) -> Self:
@@ -92,19 +106,31 @@ class UnitTestReward:
     def __exit__(self, kind: type[BaseException] | None, err: BaseException | None, trace: TracebackType | None) -> None:
         self.close()
 
+    def _check_open(self) -> None:
+        if self._closed:
+            raise UserError("this UnitTestReward is closed", "Call it before close(), within its with block, or make another")
+
     def _jobs(self, completions: Sequence[Completion], columns: Mapping[str, Any]) -> Iterator[Job]:
         used = {name: columns[name] for name in _COLUMNS if columns.get(name) is not None}
         for at, completion in enumerate(completions):
             try:
                 _, problem = self._lookup.of_row({name: column[at] for name, column in used.items()})
-            except (ValueError, IndexError) as err:
+            except ValueError as err:
                 raise _unknown(err) from err
             yield Job(problem, program_in(completion))
 
 
 def program_in(completion: Completion) -> str:
-    """The last Python code block of a completion, or the whole of it where it has none; of a chat, the last message's."""
-    text = completion if isinstance(completion, str) else str(completion[-1]["content"])
+    """The last Python code block of a completion, or the whole of it where it has none; of a chat, the last message's.
+
+    Raises UserError for what is neither text nor messages of which the last has text.
+    """
+    try:
+        text = completion if isinstance(completion, str) else completion[-1]["content"]
+    except (TypeError, LookupError):
+        text = None
+    if not isinstance(text, str):
+        raise UserError(f"the completion {completion!r:.80} has no text", "Give text, or chat messages with content")
     blocks = [code for language, code in _FENCED.findall(text) if language.lower() in _PYTHON]
     return blocks[-1] if blocks else text
 
