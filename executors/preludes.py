@@ -40,12 +40,21 @@ def install(name: str, numpy: str | None) -> None:
         importlib.import_module("numpy")
         sys.path.remove(numpy)
         source += "import numpy as np\n" if name == "apps" else ""
-    names: dict[str, Any] = {}
-    exec(source, names)
-    del names["__builtins__"]
-    vars(builtins).update(names)
+    vars(builtins).update(_defined(source))
 
 
 def numpy_folders(numpy: str | None) -> list[str]:
     """What numpy reads when more of it is imported."""
     return [] if numpy is None else [os.path.join(numpy, "numpy"), os.path.join(numpy, "numpy.libs")]
+
+
+def all_names() -> frozenset[str]:
+    """What any prelude defines, but for numpy's `np`."""
+    return frozenset(_defined("".join(_PRELUDES.values())))
+
+
+def _defined(source: str) -> dict[str, Any]:
+    names: dict[str, Any] = {}
+    exec(source, names)
+    del names["__builtins__"]
+    return names

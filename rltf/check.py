@@ -83,7 +83,7 @@ def _kind(verdict: Verdict) -> str:
     """The exception in its own words where there is one."""
     if verdict.error_type is None or verdict.detail not in (None, Detail.EXCEPTION):
         return str(verdict.detail or verdict.outcome)
-    words = " ".join(f"{verdict.error_type}: {verdict.message}".removesuffix(": ").split())
+    words = " ".join(f"{verdict.error_type}: {verdict.message}".split()).removesuffix(":")
     return words if len(words) <= _LONGEST else f"{words[: _LONGEST - 1]}…"
 
 

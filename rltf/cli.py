@@ -31,13 +31,11 @@ COMPARE = click.option(
 PRELUDE = click.option(
     "--prelude",
     type=click.Choice(["none", "apps"]),
-    help="Names that programs need not import; apps: what the APPS harness imports.  [default: apps with --compare apps, else none]",
+    help="Names that programs need not import; apps: the APPS harness's.  [default: apps with --compare apps, else none]",
 )
 # Ranges are executors_config's business, for Python callers too.
 CORES = click.option("--cores", type=int, help="Programs that run at a time.  [default: all cores]")
-MEMORY = click.option(
-    "--memory-mb", type=int, default=512, show_default=True, help="Resident memory of a program; 64 or more."
-)
+MEMORY = click.option("--memory-mb", type=int, default=512, show_default=True, help="Resident memory of a program; 64 or more.")
 WEAK = click.option("--allow-weak-isolation", is_flag=True, help="Run programs although this machine cannot isolate them.")
 
 WIDTH_ELSEWHERE = 110
@@ -112,7 +110,9 @@ def report(run: Path) -> None:
 
 @main.command()
 @click.option("--problems", type=click.Path(path_type=Path), help="An APPS folder, an MBPP or a HumanEval file.")
-@click.option("--programs", type=click.Path(path_type=Path), required=True, help="JSON lines, gzipped or not: problem_id and code.")
+@click.option(
+    "--programs", type=click.Path(path_type=Path), required=True, help="JSON lines, gzipped or not: problem_id and code."
+)
 @click.option("--output", type=click.Path(path_type=Path), required=True, help="Where the verdicts go, a line each.")
 @COMPARE
 @PRELUDE

@@ -55,7 +55,10 @@ class UnitTestReward:
         self._pool = Pool(executors_config(compare, cores, **settings), self._rewards)
 
     def __call__(
-        self, prompts: object = None, completions: Sequence[Completion] | None = None, **columns: Any
+        self,
+        prompts: object = None,  # noqa: ARG002 - the place that TRL's signature gives it
+        completions: Sequence[Completion] | None = None,
+        **columns: Any,
     ) -> list[float | None]:
         """One reward per completion; None where the sandbox failed, which TRL leaves out.
 

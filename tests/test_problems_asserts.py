@@ -236,7 +236,7 @@ def test_files_that_are_no_problem_set_are_refused(tmp_path: Path, name: str, co
 
 
 def test_a_path_with_nothing_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="no folder at"):
+    with pytest.raises(UserError, match="no such file or folder"):
         read_problems(tmp_path / "nothing.jsonl")
 
 

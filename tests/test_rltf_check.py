@@ -33,8 +33,12 @@ FAILED = Verdict(
 SLEPT = Verdict(outcome=Outcome.RUNTIME_ERROR, detail=Detail.TIMEOUT, message="too long", total=2)
 
 
+def raised(error_type: str, message: str) -> Verdict:
+    return Verdict(outcome=Outcome.RUNTIME_ERROR, detail=Detail.EXCEPTION, error_type=error_type, message=message, total=2)
+
+
 def test_the_slowest_passing_solution_s_slowest_test_is_the_reference() -> None:
-    problem = found([passed(0.1, 0.5), FAILED, passed(0.2, 0.3)])
+    problem = found([passed(0.1, 0.5000001), FAILED, passed(0.2, 0.3)])
     assert (problem.kept, problem.reason, problem.solutions, problem.passing) == (True, None, 3, 2)
     assert problem.reference_seconds == 0.5
     assert [(failing.solution, failing.outcome, failing.passed) for failing in problem.failing] == [(1, "failure", 1)]
@@ -44,8 +48,14 @@ def test_the_slowest_passing_solution_s_slowest_test_is_the_reference() -> None:
     ("verdicts", "reason"),
     [
         ([], "it has no reference solution"),
-        ([FAILED, SLEPT, FAILED], "no reference solution passes: 2 failure, 1 timeout"),
-        ([Verdict(outcome=Outcome.SANDBOX_ERROR)], "no reference solution passes: 1 sandbox_error"),
+        ([FAILED, SLEPT, FAILED], "no reference solution passes: 2 x failure, 1 x timeout"),
+        ([Verdict(outcome=Outcome.SANDBOX_ERROR)], "no reference solution passes: 1 x sandbox_error"),
+        (
+            [FAILED, *[raised("NameError", "name 'List' is not defined")] * 3, SLEPT, SLEPT, raised("E", "x"), raised("E", "")],
+            "no reference solution passes: 3 x NameError: name 'List' is not defined, 2 x timeout, 1 x failure, 2 others",
+        ),
+        ([raised("KeyError", "\n")], "no reference solution passes: 1 x KeyError"),
+        ([raised("E", "m" * 200)], f"no reference solution passes: 1 x E: {'m' * 96}…"),
     ],
 )
 def test_reasons_to_drop_a_problem(verdicts: list[Verdict], reason: str) -> None:
@@ -82,8 +92,8 @@ def test_a_set_is_checked_and_trained_on_accordingly(tmp_path: Path) -> None:
         "f": (True, 1, 1),
     }
     assert [problems[id_].reason for id_ in "bcd"] == [
-        "no reference solution passes: 1 exception",
-        "no reference solution passes: 1 failure",
+        "no reference solution passes: 1 x ValueError: odd",
+        "no reference solution passes: 1 x failure",
         "it has no reference solution",
     ]
     assert problems["b"].failing[0].error_type == "ValueError"
@@ -104,12 +114,22 @@ def test_a_limit_is_kept_to(tmp_path: Path) -> None:
     write_folder(tmp_path / "set", [Problem(id="a", question="", tests=TESTS, solutions=("while True: pass",))])
     done = rltf("problems", "check", str(tmp_path / "set"), f"--output={tmp_path / 'c.json'}", "--cores=1", "--cpu-seconds=0.2")
     assert done.returncode == 0, done.stderr
-    assert json.loads((tmp_path / "c.json").read_bytes())["problems"]["a"]["reason"] == "no reference solution passes: 1 timeout"
+    assert (
+        json.loads((tmp_path / "c.json").read_bytes())["problems"]["a"]["reason"] == "no reference solution passes: 1 x timeout"
+    )
 
 
 @pytest.mark.parametrize(
     ("arguments", "said"),
-    [(("nope",), "no folder at nope"), (("README.md",), "is no problem set"), ((".", "--output=a/b"), "a/b")],
+    [
+        (("nope",), "no such file or folder: nope"),
+        (("README.md",), "is no problem set"),
+        ((".", "--output=a/b"), "a/b"),
+        (("docs", "--output=/dev/full"), "/dev/full is not a regular file"),
+        (("docs", "--output=docs/images/new.json"), "would be overwritten"),
+        (("README.md", "--output=README.md"), "would be overwritten"),
+        (("docs", "--memory-mb=63"), "memory_mb=63"),
+    ],
 )
 def test_bad_input_is_refused(arguments: tuple[str, ...], said: str) -> None:
     done = rltf("problems", "check", *arguments)

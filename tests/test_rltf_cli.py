@@ -102,7 +102,7 @@ def test_a_folder_without_problems(asked: Asked, tmp_path: Path) -> None:
 
 def test_a_missing_folder_of_held_out_problems(asked: Asked, tmp_path: Path) -> None:
     line = asked(f"problems.heldout_path={tmp_path / 'set'}")
-    assert f"problems.heldout_path={tmp_path / 'set'}: no folder at" in line
+    assert f"problems.heldout_path={tmp_path / 'set'}: no such file or folder" in line
 
 
 def test_problems_that_all_lack_tests(asked: Asked, tmp_path: Path) -> None:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import json
+import math
+import os
+import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, Self
@@ -74,7 +78,7 @@ def shown() -> io.StringIO:
 
 
 def run(programs: Path, output: Path, problems: Path | None, shown: io.StringIO) -> None:
-    label_file(programs, output, problems, executors_config("strict", 2), Console(file=shown, width=100))
+    label_file(programs, output, problems, executors_config("strict", 1), Console(file=shown, width=200))
 
 
 # Real verdicts
@@ -107,16 +111,19 @@ def test_every_kind_of_row_gets_its_line(tmp_path: Path) -> None:
     ]
     assert [row["rewards"] for row in rows[:3]] == [
         {"coarse": 1.0, "fine": 0.0, "adaptive": 1.0},
-        {"coarse": -0.3, "fine": 0.0, "adaptive": pytest.approx(0.35)},
+        {"coarse": -0.3, "fine": 0.0, "adaptive": 0.35},
         {"coarse": -0.6, "fine": -0.3, "adaptive": None},
     ]
     assert [test["outcome"] for test in rows[1]["tests"]] == ["pass", "failure"]
-    assert rows[1]["seconds"] == pytest.approx(sum(test["seconds"] for test in rows[1]["tests"]))
+    assert rows[1]["seconds"] == pytest.approx(sum(test["seconds"] for test in rows[1]["tests"]), abs=2e-6)
+    assert all(round(test["seconds"], 6) == test["seconds"] > 0 for test in rows[1]["tests"])
     assert (rows[2]["detail"], rows[2]["error_type"], rows[2]["category"]) == ("exception", "NameError", "line")
     assert rows[2]["span"] == {"start_line": 2, "end_line": 2, "start_char": 14, "end_char": 32}
     assert (rows[4]["tests"], rows[4]["rewards"]["coarse"]) == ([], -1.0)
-    assert "6 programs in " in done.stdout
-    assert "1 seen before; 1 bad rows" in done.stdout
+    assert re.search(r"^label: done after .* \| line 8/8 \| programs per second (\d+) \| bad rows 1$", done.stdout, re.MULTILINE)
+    closing = r"^6 programs in \d\.\d s: \d+ per second by 1 core; 1 seen before; 1 bad row$"
+    assert re.search(closing, done.stdout, re.MULTILINE)
+    assert "1 program uses a name that it doesn't import" not in done.stdout, "no prelude has `missing`"
     assert not list(tmp_path.glob("*.partial"))
 
 
@@ -126,13 +133,17 @@ def test_apps_mode_compares_and_imports_as_the_apps_harness_does(tmp_path: Path)
         {"problem_id": "0001", "code": "print(sqrt(sum(map(int, input().split())) ** 2))"},
         {"code": "def square(x):\n    return int(math.pow(x, 2))", "entry_point": "square", "test": TEST},
     )
-    outcomes = {}
-    for compare in ("strict", "apps"):
-        command = (f"--problems={problem_set(tmp_path / compare)}", f"--programs={programs}", f"--compare={compare}")
-        done = rltf("label", *command, f"--output={tmp_path / compare}.jsonl", "--cores=1")
+    outcomes, hinted = [], []
+    problems, output = problem_set(tmp_path), tmp_path / "o.jsonl"
+    for options in (["strict"], ["apps"], ["strict", "--prelude=apps"], ["apps", "--prelude=none"]):
+        command = (f"--problems={problems}", f"--programs={programs}", f"--output={output}", "--cores=1")
+        done = rltf("label", *command, "--compare", *options)
         assert done.returncode == 0, done.stderr
-        outcomes[compare] = [row["outcome"] for row in read(tmp_path / f"{compare}.jsonl")]
-    assert outcomes == {"strict": ["runtime_error", "runtime_error"], "apps": ["pass", "pass"]}
+        outcomes.append([row["outcome"] for row in read(output)])
+        hinted.append("2 programs use names that they don't import, such as sqrt: --prelude apps provides them" in done.stdout)
+    errors = ["runtime_error", "runtime_error"]
+    assert outcomes == [errors, ["pass", "pass"], ["failure", "pass"], errors]
+    assert hinted == [True, False, False, True]
 
 
 # Rewards
@@ -168,11 +179,12 @@ def test_bad_rows_are_named_and_do_not_stop_the_rest(
     bad: list[tuple[Any, str]] = [
         ("{", "it is not JSON"),
         ("[" * 100_000, "it is not JSON"),
-        ("[1]", "no object"),
-        ({"problem_id": "0001"}, "no object with a program"),
-        ({"problem_id": "0001", "code": 3}, "no object with a program"),
+        ("[1]", "it is not an object"),
+        ({"problem_id": "0001"}, 'it has no "code" text'),
+        ({"problem_id": "0001", "code": 3}, 'it has no "code" text'),
         ({"code": "pass"}, "neither a problem_id nor a test"),
         ({"code": "pass", "problem_id": 2}, "no problem 2"),
+        ({"code": "pass", "problem_id": 1}, 'no problem 1: did you mean "0001"?'),
         ({"code": "pass", "problem_id": True}, "neither text nor a whole number"),
         (own | {"entry_point": "f()"}, "a function's name"),
         (own | {"test": 3}, "needs to be text"),
@@ -186,8 +198,42 @@ def test_bad_rows_are_named_and_do_not_stop_the_rest(
     for number, (line, (_, words)) in enumerate(zip(said, bad, strict=True), 1):
         assert line.startswith(f"line {number}: ")
         assert words in line
-    assert [(row["line"], row["outcome"]) for row in read(tmp_path / "o.jsonl")] == [(13, "pass"), (14, "failure")]
-    assert "12 bad rows" in shown.getvalue()
+    assert [(row["line"], row["outcome"]) for row in read(tmp_path / "o.jsonl")] == [(14, "pass"), (15, "failure")]
+    assert "2 programs in 0.0 s" in shown.getvalue()
+    assert "13 bad rows" in shown.getvalue()
+
+
+def test_the_first_bad_rows_are_named_and_the_others_counted(
+    tmp_path: Path, shown: io.StringIO, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(label, "Pool", FakePool)
+    programs = tmp_path / "p.jsonl.gz"
+    good = json.dumps({"problem_id": "0001", "code": "pass"})
+    programs.write_bytes(gzip.compress("\n".join([good, *["{"] * 25, good, "3"]).encode()))
+    run(programs, tmp_path / "o.jsonl", problem_set(tmp_path), shown)
+    said = capsys.readouterr().err.splitlines()
+    assert [line.partition(":")[0] for line in said] == [*(f"line {number}" for number in range(2, 22)), "… and 6 more"]
+    assert [row["line"] for row in read(tmp_path / "o.jsonl")] == [1, 27]
+    assert "line 28/28" in shown.getvalue(), "the last line counts although it does not end"
+
+
+@pytest.mark.parametrize(("undefined", "hint"), [(0, None), (1, "1 program uses"), (2, "2 programs use")])
+def test_names_of_the_prelude_are_hinted_at_where_they_are_missed_often(
+    tmp_path: Path, shown: io.StringIO, monkeypatch: pytest.MonkeyPatch, undefined: int, hint: str | None
+) -> None:
+    class Pool(FakePool):
+        def judge_all(self, jobs: Iterable[Job]) -> Iterator[Verdict]:
+            for job in jobs:
+                message = f"name '{job.text}' is not defined"
+                yield Verdict(outcome=Outcome.RUNTIME_ERROR, error_type="NameError", message=message, total=2)
+
+    monkeypatch.setattr(label, "Pool", Pool)
+    names = ["List"] * undefined + ["solve"] * (20 - undefined)
+    programs = write(tmp_path / "p.jsonl", *({"problem_id": "0001", "code": name} for name in names))
+    run(programs, tmp_path / "o.jsonl", problem_set(tmp_path), shown)
+    last = shown.getvalue().splitlines()[-1]
+    assert ("--prelude" in last) == (hint is not None)
+    assert last.startswith(hint or "")
 
 
 def test_the_closing_table_counts_outcomes_and_details(
@@ -219,6 +265,9 @@ def test_ids_have_short_forms_and_own_tests_go_first() -> None:
     other = lookup.of_row({"task_id": 11, "entry_point": "f", "test": "assert f(2)"})[1]
     assert own.id != other.id, "verdicts are remembered by a problem's id"
     assert lookup.of_row({"problem_id": 11, "task_id": "x", "entry_point": "f"}) == ("MBPP/11", problems[0])
+    for asked, near in ((1, '"0001"'), ("MBPP/1", '"MBPP/11"'), ("HumanEval_0", '"HumanEval/0"')):
+        with pytest.raises(ValueError, match=f"did you mean {near}"):
+            lookup.by_id(asked)
     with pytest.raises(ValueError, match="no problem set was given"):
         Lookup().by_id("0001")
 
@@ -232,8 +281,11 @@ def test_ids_have_short_forms_and_own_tests_go_first() -> None:
         ("nope.jsonl", "o.jsonl", None, "no file at"),
         ("p.jsonl", "nope/o.jsonl", None, "no folder"),
         ("p.jsonl", "p.jsonl", None, "would be overwritten"),
-        ("p.jsonl", ".", None, "would be overwritten"),
-        ("p.jsonl", "o.jsonl", "nope", "no folder at"),
+        ("p.jsonl", ".", None, "is not a regular file"),
+        ("p.jsonl", "/dev/null", None, "is not a regular file"),
+        ("p.jsonl", "o.jsonl", "nope", "no such file or folder"),
+        ("p.jsonl", "o.jsonl", "o.jsonl", "would be overwritten"),
+        ("p.jsonl", "o.jsonl", ".", "would be overwritten"),
         ("p.jsonl", "o.jsonl", "p.jsonl", "line 1 is malformed"),
     ],
 )
@@ -252,3 +304,53 @@ def test_a_file_without_a_good_row_is_refused(tmp_path: Path, shown: io.StringIO
     with pytest.raises(UserError, match="holds no program that can be judged"):
         run(tmp_path / "p.jsonl", tmp_path / "o.jsonl", None, shown)
     assert [path.name for path in tmp_path.iterdir()] == ["p.jsonl"]
+
+
+def test_links_are_followed_and_sources_kept(tmp_path: Path, shown: io.StringIO, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(label, "Pool", FakePool)
+    programs = write(tmp_path / "o.jsonl.partial", {"problem_id": "0001", "code": "pass"})
+    problems, link = problem_set(tmp_path), tmp_path / "link"
+    before = programs.read_bytes()
+    for target in (programs, problems / "0001" / "solutions.json", tmp_path / "o.jsonl"):  # the last grows where the programs are
+        link.unlink(missing_ok=True)
+        link.symlink_to(target)
+        with pytest.raises(UserError, match="would be overwritten"):
+            run(programs, link, problems, shown)
+    link.unlink()
+    link.symlink_to(tmp_path / "real.jsonl")
+    run(programs, link, problems, shown)
+    assert link.is_symlink()
+    assert [row["outcome"] for row in read(tmp_path / "real.jsonl")] == ["pass"]
+    assert programs.read_bytes() == before
+
+
+def test_a_dash_and_a_broken_gzip_file_are_refused(tmp_path: Path, shown: io.StringIO) -> None:
+    programs = write(tmp_path / "p.jsonl.gz", {"code": "pass"})
+    with pytest.raises(UserError, match="- is not a regular file"):
+        run(programs, Path("-"), None, shown)
+    with pytest.raises(UserError, match="cannot be read: Not a gzipped file"):
+        run(programs, tmp_path / "o.jsonl", None, shown)
+    assert [path.name for path in tmp_path.iterdir()] == ["p.jsonl.gz"]
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        *(({"cpu_seconds": bad}, "cpu_seconds=") for bad in (math.nan, math.inf, 0, -1)),
+        ({"memory_mb": 63}, "memory_mb=63 is too little"),
+        ({"cores": 0}, "cores=0 is not valid"),
+        ({"cores": len(os.sched_getaffinity(0)) + 1}, "CPUs here"),
+        ({"cpu_second": 1}, "Did you mean cpu_seconds?"),
+    ],
+)
+def test_bad_settings_are_refused(settings: dict[str, Any], said: str) -> None:
+    with pytest.raises(UserError, match=re.escape(said)):
+        executors_config("strict", **settings)
+
+
+@pytest.mark.parametrize("option", ["--cpu-seconds=nan", "--cpu-seconds=inf", "--memory-mb=1", "--cores=9999"])
+def test_a_bad_option_ends_in_one_line(tmp_path: Path, option: str) -> None:
+    programs = write(tmp_path / "p.jsonl", {"code": "pass"})
+    done = rltf("label", f"--programs={programs}", f"--output={tmp_path / 'o.jsonl'}", option)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert re.fullmatch(r"error: [^\n]+\n", done.stderr)

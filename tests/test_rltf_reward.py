@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -89,8 +90,29 @@ def test_unknown_problems_are_refused(coarse: UnitTestReward, problems: Path) ->
         coarse.judge(2, GOOD)
     with pytest.raises(UserError, match="feedback='fine'"):
         UnitTestReward(problems, feedback="fine")  # type: ignore[arg-type]
-    with pytest.raises(UserError, match="no folder at"):
+    with pytest.raises(UserError, match="no such file or folder"):
         UnitTestReward(problems / "nope")
+
+
+def test_columns_and_completions_must_fit(coarse: UnitTestReward) -> None:
+    assert coarse(["Add one."], [GOOD], problem_id=["0001"]) == [1.0]
+    for column in (["0001"], ["0001"] * 3, "00"):
+        with pytest.raises(UserError, match="problem_id is no list of one value for each of the 2 completions"):
+            coarse(completions=[GOOD, GOOD], problem_id=column)
+    with pytest.raises(UserError, match="there are no completions"):
+        coarse([GOOD], problem_id=["0001"])
+    no_text: list[Any] = [None, [], [{"role": "assistant"}], [{"role": "assistant", "content": None}], 3]
+    for completion in no_text:
+        with pytest.raises(UserError, match="has no text"):
+            coarse(completions=[GOOD, completion], problem_id=["0001"] * 2)
+
+
+def test_a_closed_one_says_so(problems: Path) -> None:
+    with UnitTestReward(problems, cores=1) as reward:
+        pass
+    for call in (lambda: reward(completions=[GOOD], problem_id=["0001"]), lambda: reward.judge("0001", GOOD)):
+        with pytest.raises(UserError, match="is closed"):
+            call()
 
 
 @pytest.mark.parametrize(
