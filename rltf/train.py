@@ -79,7 +79,7 @@ class Run:
             with self._timed("problems"):
                 self._problems = load_problem_set(recipe.problems, self._folder.path, recipe.seed)
                 train, heldout, dropped = len(self._problems.train), len(self._problems.heldout), self._problems.dropped
-                self._progress.note(f"{train} problems to train on, {heldout} held out, {dropped} dropped for want of tests")
+                self._progress.note(f"{train} problems to train on, {heldout} held out, {dropped} left out")
             self._record.problems(self._problems)
             base = self._base_model()
             url = recipe.buffer.url or stack.enter_context(self._embedded_redis()).url
