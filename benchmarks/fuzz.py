@@ -53,7 +53,7 @@ class Look(NamedTuple):
     programs: int
     """Judged so far."""
     judges_mb: float
-    """Resident memory of this process."""
+    """Resident memory of this process and of the judges' own, where they have some."""
     zygotes_mb: float
     """Of all zygotes together."""
     descriptors: int
@@ -65,12 +65,13 @@ class Look(NamedTuple):
     def now(cls, programs: int) -> Look:
         """Look."""
         here = psutil.Process()
-        waiting = [process for process in here.children() if any(word.endswith("zygote.py") for word in process.cmdline())]
+        judges = [here, *(process for process in here.children() if "executors.judge_process" in process.cmdline())]
+        children = [process for judge in judges for process in judge.children()]
+        waiting = [process for process in children if any(word.endswith("zygote.py") for word in process.cmdline())]
         below = [*waiting, *(zygote for process in waiting for zygote in process.children())]  # not what they may have forked
-        resident = sum(process.memory_info().rss for process in below)
-        descriptors = sum(process.num_fds() for process in (here, *below))
-        pids = frozenset(process.pid for process in below)
-        return cls(programs, here.memory_info().rss / 2**20, resident / 2**20, descriptors, pids)
+        mine, theirs = (sum(one.memory_info().rss for one in processes) / 2**20 for processes in (judges, below))
+        descriptors = sum(process.num_fds() for process in (*judges, *below))
+        return cls(programs, mine, theirs, descriptors, frozenset(process.pid for process in below))
 
 
 class Result(NamedTuple):
