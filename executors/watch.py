@@ -25,6 +25,8 @@ from executors.worker import Worker, ZygoteDied
 _POLL_MS = 5
 _LONG_SECONDS = 0.02
 """Shorter lives cannot have filled the memory between two looks."""
+_LOOKS = 4
+"""Looks in a row at a process without a main thread before it is taken for one."""
 _MOST_THREADS = 256
 """A thread takes memory of the kernel's that is not resident in the process."""
 _LOAD_FACTOR = 10
@@ -109,7 +111,7 @@ class Child:
         self._counted = 0
         self._seen = 0
         self._expected = reports
-        self._looks_dead = False
+        self._looked_dead = 0
         self._lives = False
         self._poll = select.poll()
         self._owned = ExitStack()
@@ -223,9 +225,10 @@ class Child:
         return self._seen > before
 
     def _has_no_main_thread(self) -> bool:
-        """Twice in a row: does nothing seem resident, although the process lives?"""
-        before, self._looks_dead = self._looks_dead, resident_bytes(self.pid) == 0
-        return before and self._looks_dead
+        """Is nothing resident although other threads live? A process that is ending looks like that too, but not for long."""
+        looks_dead = resident_bytes(self.pid) == 0 and threads(self.pid) > 1
+        self._looked_dead = self._looked_dead + 1 if looks_dead else 0
+        return self._looked_dead >= _LOOKS
 
     def _has_flooded(self) -> bool:
         sizes = os.fstat(self._out).st_size + os.fstat(self._err).st_size
