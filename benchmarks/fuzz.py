@@ -47,6 +47,17 @@ HANG_SECONDS = 120
 """No verdict may take so long: two time-outs of 22 s at most, on a machine that is overloaded ten times, each confirmed once."""
 
 
+_QUICK = (
+    ("print(0)", "pass"),
+    ("print({})", "failure"),
+    ("x = {}\nprint(y)", "runtime_error"),
+    ("print({}", "syntax_error"),
+    ("exit({})", "runtime_error: exit"),
+    ("import os\nos._exit(0)", "failure"),
+    ("print('x' * {})", "failure"),
+)
+
+
 class Look(NamedTuple):
     """This process and its zygotes, while no program runs."""
 
@@ -148,9 +159,13 @@ def broken(sets: Sequence[Sequence[Problem]], seed: int) -> Iterator[tuple[int, 
 def quick() -> Generator[Job, None, None]:
     """Jobs without end: a program for each way to end quickly."""
     problem = Problem(id="quick", question="", tests=(Test("", "0"),))
-    texts = ("print(0)", "print({})", "x = {}\nprint(y)", "print({}", "exit({})", "import os\nos._exit(0)", "print('x' * {})")
     for number in range(sys.maxsize):
-        yield Job(problem, texts[number % len(texts)].replace("{}", str(number)))
+        yield Job(problem, _QUICK[number % len(_QUICK)][0].replace("{}", str(number + 1)))
+
+
+def wanted(count: int) -> Counter[str]:
+    """What so many of them must come to."""
+    return Counter(_QUICK[number % len(_QUICK)][1] for number in range(count))
 
 
 def sources(seed: int) -> list[list[Problem]]:
@@ -214,6 +229,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 result = run(pool, jobs, count, console)
             _print(console, name, result)
             faults += [f"{name}: {fault}" for fault in result.faults()]
+            if name == "quick" and result.verdicts != wanted(count):
+                faults.append(f"quick: verdicts should be {dict(wanted(count))}")
     for fault in faults:
         console.print(f"off: {fault}")
     return 1 if faults else 0
