@@ -13,7 +13,7 @@ import msgspec
 
 from contracts.records import Outcome
 from executors.exchange import framed
-from executors.running import DISALLOWED, TIMEOUT, Task, check_prepared, ending, read, run_batch
+from executors.running import DISALLOWED, TIMEOUT, Report, Task, check_prepared, ending, read, run_batch
 from executors.schedule import Judged
 from executors.spans import ErrorReport
 from executors.watch import Child, Ended, Mark, Ran
@@ -116,7 +116,7 @@ class _Test:
         self._began, self._seconds = ran.mark, ran.seconds
         if ran.ended is not Ended.REPORTED or len(ran.reports) != 1:
             return self._judged(Outcome.RUNTIME_ERROR, ending(ran))
-        report, value = read(ran.reports[0])
+        report, value = read(ran.reports[0], Report)
         if report is None:
             return self._judged(Outcome.RUNTIME_ERROR, DISALLOWED)
         if self._seconds > self._limit:
@@ -137,8 +137,4 @@ def _named(error: ErrorReport | None) -> dict[str, str]:
 def _read(ran: Ran) -> tuple[_Step | None, bytes]:
     if ran.ended is not Ended.REPORTED or len(ran.reports) != 1:
         return None, b""
-    head, _, payload = ran.reports[0].partition(b"\n")
-    try:
-        return msgspec.json.decode(head, type=_Step), payload
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return None, b""
+    return read(ran.reports[0], _Step)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Sequence
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any, NamedTuple, TypeVar
 
 import msgspec
 
@@ -24,6 +24,9 @@ from executors.worker import Worker
 
 _SLACK, _SLACK_FACTOR = 65536, 16
 """An answer may be so many bytes, and so many times as long as the right one, before it is wrong unread."""
+
+
+R = TypeVar("R", bound=msgspec.Struct)
 
 
 class Report(msgspec.Struct, frozen=True):
@@ -86,7 +89,7 @@ def run_batch(worker: Worker, task: Task, kind: str, order: Sequence[int], only_
     results: list[Judged] = []
     printed = 0
     for index, payload in zip(wanted, rest, strict=False):
-        report, value = read(payload)
+        report, value = read(payload, Report)
         if report is not None and report.out >= task.bounds.output:  # whether the judge looked in time or not
             return [*results, Judged(Outcome.RUNTIME_ERROR, report.seconds, FLOOD)]
         if report is None or not printed <= report.out <= len(ran.out):
@@ -102,7 +105,7 @@ def check_prepared(payload: bytes, ran: Ran) -> None:
     """Raises Unprepared unless the child's first report says that the program compiles."""
     if not payload:
         raise Unprepared(ending(ran), ran.seconds)
-    report, _ = read(payload)
+    report, _ = read(payload, Report)
     if report is None:
         raise Unprepared(DISALLOWED, ran.seconds)
     if report.syntax is not None:
@@ -149,11 +152,11 @@ TIMEOUT = ErrorReport("timeout", message="time limit exceeded")
 FLOOD = ErrorReport("output_limit", message="output limit exceeded")
 
 
-def read(payload: bytes) -> tuple[Report | None, bytes]:
-    """A report and what is behind it; None for bytes that are no report."""
+def read(payload: bytes, kind: type[R]) -> tuple[R | None, bytes]:
+    """A report of this kind and what is behind it; None for bytes that are no such report."""
     head, _, value = payload.partition(b"\n")
     try:
-        return msgspec.json.decode(head, type=Report), value
+        return msgspec.json.decode(head, type=kind), value
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None, b""
 
