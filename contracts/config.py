@@ -10,6 +10,7 @@ from typing import Self
 
 from pydantic import Field, model_validator
 
+from contracts.objective import ObjectiveConfig
 from contracts.sections import (
     ActorsConfig,
     BufferConfig,
@@ -21,7 +22,6 @@ from contracts.sections import (
     ModelConfig,
     MonitorConfig,
     NonNegative,
-    ObjectiveConfig,
     ProblemsConfig,
     PromptConfig,
     RewardsConfig,
@@ -47,6 +47,8 @@ class Recipe(Section):
     """Optimizer steps of the online stage."""
     control: bool = False
     """Also train an SL-only control for as many steps from the same start."""
+    online: bool = True
+    """Train online; false: only what comes before it, as for the supervised arm of a comparison."""
     ray_address: str | None = None
     """A running Ray cluster (`auto`: the one this machine belongs to); unset: as RAY_ADDRESS says, else a local one."""
     problems: ProblemsConfig = ProblemsConfig()
@@ -115,23 +117,51 @@ class Recipe(Section):
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
         n = self.sampling.samples_per_problem
-        if self.objective.baseline == "group" and n < 2:
-            raise ValueError("objective.baseline=group needs sampling.samples_per_problem of 2 or more")
+        if self.objective.baseline != "greedy" and n < 2:
+            raise ValueError(f"objective.baseline={self.objective.baseline} needs sampling.samples_per_problem of 2 or more")
         if self.groups_per_step < self.learner.ranks:
             raise ValueError(f"{self.groups_per_step} groups per step cannot be shared by learner.ranks={self.learner.ranks}")
         if self.in_flight < self.actors.count:
             raise ValueError(f"actors.in_flight={self.in_flight} leaves some of actors.count={self.actors.count} idle for ever")
         if self.control and not self.learner.sl_samples:
             raise ValueError("control=true trains on learner.sl_samples programs a step: 0 would leave the model as it is")
+        if not self.online and not self.control and not self.warmup.steps:
+            raise ValueError("online=false with control=false and warmup.steps=0 leaves nothing to train: set one of them")
+        return self
+
+    @model_validator(mode="after")
+    def _objective_fits(self) -> Self:
+        objective, sampling, learner = self.objective, self.sampling, self.learner
+        if objective.has_ratios and (sampling.top_p, sampling.top_k) != (1.0, 0):
+            what = f"objective.kind={objective.kind} with correction={objective.correction}"
+            raise ValueError(
+                f"{what} needs the log-probs that programs were sampled with, and top_p={sampling.top_p}, "
+                f"top_k={sampling.top_k} cut them: set sampling.top_p=1 and sampling.top_k=0"
+            )
+        if objective.static and not self.executors.analyse:
+            raise ValueError(f"objective.static={objective.static} needs findings: set executors.analyse=true, or static=0")
+        alternates = objective.kind == "rltf_reference" and objective.reference.alternate
+        if alternates and learner.sl_samples not in (0, self.samples_per_step):
+            raise ValueError(
+                f"objective.reference.alternate takes one supervised program per sampled one: set learner.sl_samples="
+                f"{self.samples_per_step} (or 0), or alternate=false"
+            )
+        if self.samples_per_step // learner.ranks < learner.updates:
+            raise ValueError(
+                f"a rank's share of {self.samples_per_step} programs cannot be split into learner.updates={learner.updates}"
+            )
         return self
 
     @model_validator(mode="after")
     def _buffer_fits(self) -> Self:
-        buffer, sync_every = self.buffer, self.weights.sync_every
+        buffer, oldest = self.buffer, self.oldest_weights
         if buffer.capacity < self.samples_per_step:
             raise ValueError(f"buffer.capacity={buffer.capacity} holds less than a step's {self.samples_per_step} samples")
-        if buffer.max_lag < sync_every - 1:
-            raise ValueError(f"weights.sync_every={sync_every} makes samples older than buffer.max_lag={buffer.max_lag}")
+        if buffer.max_lag < oldest:
+            raise ValueError(
+                f"weights.sync_every={self.weights.sync_every} and hold_back={self.weights.hold_back} make samples {oldest} "
+                f"steps old: buffer.max_lag={buffer.max_lag} must be as much"
+            )
         return self
 
     @model_validator(mode="after")
@@ -158,4 +188,9 @@ class Recipe(Section):
     def deterministic_lag(self) -> int:
         """The largest lag in deterministic mode: P problems are sampled when fewer than the G groups of a step wait."""
         problems, groups = self.sampling.problems_per_batch, self.groups_per_step
-        return self.weights.sync_every - 1 + (problems + groups - 2) // groups
+        return self.oldest_weights + (problems + groups - 2) // groups
+
+    @property
+    def oldest_weights(self) -> int:
+        """Optimizer steps since the weights that a sampler starts a batch with, at most."""
+        return self.weights.sync_every * (1 + self.weights.hold_back) - 1

@@ -38,6 +38,21 @@ PASS_RATE = Metric("batch_pass_ratio", "gauge", "share", "Share of the step's sa
 REWARD_COARSE = Metric("reward_coarse", "gauge", "reward", "Mean coarse reward of the step's samples")
 REWARD_ADAPTIVE = Metric("reward_adaptive", "gauge", "reward", "Mean adaptive reward, where defined")
 PENALISED = Metric("penalised_tokens_ratio", "gauge", "share", "Share of tokens that fine feedback penalised")
+STATIC = Metric("static_tokens_ratio", "gauge", "share", "Share of tokens in which static analysis found a fault")
+ZERO_VARIANCE = Metric(
+    "zero_variance_groups_ratio", "gauge", "share", "Share of groups whose programs all earned the same reward"
+)
+ADVANTAGE_MEAN = Metric("advantage_mean", "gauge", "reward", "Mean advantage of the step's sampled tokens, spans included")
+ADVANTAGE_SIZE = Metric("advantage_size", "gauge", "reward", "Mean absolute advantage of the step's sampled tokens")
+POLICY_ENTROPY = Metric("policy_entropy", "gauge", "nats", "Mean entropy of the learner's policy where the sampled tokens stand")
+KL_BEHAVIOUR = Metric("kl_behaviour", "gauge", "nats", "KL divergence of the policy that sampled from the learner's, per token")
+KL_REFERENCE = Metric(
+    "kl_reference", "gauge", "nats", "KL divergence of the learner's policy from its frozen reference, per token"
+)
+RATIO_MEAN = Metric("importance_ratio_mean", "gauge", "1", "Mean ratio of the learner's to the behaviour policy's probability")
+RATIO_MAX = Metric("importance_ratio_max", "gauge", "1", "Largest ratio of the learner's to the behaviour policy's probability")
+CLIPPED = Metric("clipped_tokens_ratio", "gauge", "share", "Share of sampled tokens whose ratio or importance weight was cut")
+EFFECTIVE = Metric("effective_samples_ratio", "gauge", "share", "(Σ ratio)² / (n Σ ratio²) over the step's n sampled tokens")
 LOSS = Metric("loss", "gauge", "nats", "Loss by term, each as it enters the total", "term")
 GRAD_NORM = Metric("gradient_norm", "gauge", "1", "Gradient norm before clipping")
 LR = Metric("learning_rate", "gauge", "1", "Learning rate")

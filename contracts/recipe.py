@@ -18,6 +18,17 @@ def load_recipe(path: Path, overrides: tuple[str, ...] = ()) -> Recipe:
 
     Raises UserError, naming the key, its value and the remedy, for a missing file, bad YAML, an unknown key or a bad value.
     """
+    tree = read_tree(path)
+    for override in overrides:
+        apply_override(tree, override)
+    return parse_recipe(tree)
+
+
+def read_tree(path: Path) -> dict[str, Any]:
+    """A recipe file's keys as they stand, named after the file where they hold no name.
+
+    Raises UserError for a missing file, bad YAML, and YAML that holds no keys.
+    """
     if not path.is_file():
         raise UserError(f"no recipe at {path}", f"The recipes that come with it: {_known_recipes()}")
     try:
@@ -29,9 +40,7 @@ def load_recipe(path: Path, overrides: tuple[str, ...] = ()) -> Recipe:
     if not isinstance(tree, dict):
         raise UserError(f"{path} holds no keys", "Start from a copy of recipes/local.yaml")
     tree.setdefault("name", path.stem)
-    for override in overrides:
-        _apply(tree, override)
-    return parse_recipe(tree)
+    return tree
 
 
 def parse_recipe(tree: dict[str, Any]) -> Recipe:
@@ -47,7 +56,8 @@ def write_recipe(recipe: Recipe, path: Path) -> None:
     path.write_text(yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False), encoding="utf-8")
 
 
-def _apply(tree: dict[str, Any], override: str) -> None:
+def apply_override(tree: dict[str, Any], override: str) -> None:
+    """Set `key.path=value` in a tree. Raises UserError where it is no such thing."""
     key, equals, text = override.partition("=")
     if not equals or not key:
         raise UserError(f"override {override!r} has no value", "Write key.path=value, for example steps=5")
@@ -111,4 +121,4 @@ def _keys_beside(location: tuple[int | str, ...]) -> list[str]:
 
 def _known_recipes() -> str:
     folder = Path(__file__).resolve().parent.parent / "recipes"
-    return ", ".join(f"recipes/{file.name}" for file in sorted(folder.glob("*.yaml")))
+    return ", ".join(f"recipes/{file.name}" for file in sorted(folder.glob("*.yaml")) if not file.name.startswith("ablation-"))

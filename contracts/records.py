@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 
 class Outcome(StrEnum):
@@ -114,6 +114,15 @@ class Span(msgspec.Struct, frozen=True):
     end_char: int
 
 
+class Finding(msgspec.Struct, frozen=True):
+    """A certain fault that static analysis found in a program's text, whether or not a test came to it."""
+
+    code: str
+    """What kind of fault, in a word: `undefined-name`, `wrong-arity`, `unreachable` …"""
+    message: str
+    span: Span
+
+
 class TestResult(msgspec.Struct, frozen=True):
     """One test's result: `outcome` is PASS, FAILURE (a wrong answer) or RUNTIME_ERROR."""
 
@@ -144,6 +153,8 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     seconds: float = 0.0
     """CPU seconds of all tests together."""
     trust: Trust = Trust.FULL
+    findings: tuple[Finding, ...] = ()
+    """What static analysis found, where `executors.analyse` asks for it and the program compiles."""
 
 
 class Program(msgspec.Struct, frozen=True, kw_only=True):
@@ -192,6 +203,8 @@ class Labels(msgspec.Struct, frozen=True, kw_only=True):
     """R_adaptive, on all tokens; None for a program that raised an error: L_adaptive is 0 for it."""
     penalised: list[bool]
     """Per token: does R_fine apply to it? (the range S..E)"""
+    static: list[bool] = []
+    """Per token: does it share a character with a static finding's span? Empty where there is none, or nothing was looked for."""
 
 
 class LabelledGroup(msgspec.Struct, frozen=True, kw_only=True):

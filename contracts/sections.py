@@ -32,7 +32,11 @@ class PrimerConfig(Section):
     corpus_per_problem: Count = 2
     """Programs per training problem in the corpus that supervised steps imitate."""
     bug_rate: Ratio = 0.5
-    """Share of the corpus's programs that carry an injected bug."""
+    """Share of the corpus's programs that carry an injected bug, another one each time."""
+    misunderstood: Ratio = 0.0
+    """Share of the problem families that the corpus misunderstands: one wrong idea each, the same in all of their problems."""
+    misconception_rate: Ratio = 0.6
+    """Share of the corpus's programs in these families that follow the wrong idea; `bug_rate` is for the others."""
 
 
 class ProblemsConfig(Section):
@@ -46,6 +50,8 @@ class ProblemsConfig(Section):
     """What `rltf problems check` wrote about `path`: problems that it drops are left out, reference times set limits."""
     heldout_fraction: Annotated[float, Field(gt=0, lt=1)] = 0.1
     """Share of `path`'s problems that are held out where `heldout_path` is not set; at least one is."""
+    corpus: Literal["all", "verified"] = "all"
+    """What supervised steps imitate: the whole corpus, or those of its programs that pass their problem's tests."""
     primer: PrimerConfig = PrimerConfig()
     """The generated problem set."""
 
@@ -155,6 +161,8 @@ class ExecutorsConfig(Section):
     """Tests run per program; a problem with more is judged by its first ones."""
     max_sandbox_error_rate: Ratio = 0.05
     """A larger share of SANDBOX_ERRORs stops the run."""
+    analyse: bool = False
+    """Look for certain faults without running the program, with pyflakes and some checks of our own: `objective.static`."""
     cached_verdicts: NonNegative = 10_000
     """Verdicts that an executor remembers, for programs that come again; never of time-outs. 0: none."""
     allow_weak_isolation: bool = False
@@ -201,27 +209,12 @@ class RewardsConfig(Section):
     """R_coarse of SYNTAX_ERROR."""
     fine: float = -0.3
     """R_fine on the penalised range."""
+    static: float = -0.3
+    """R_static on the tokens of a fault that static analysis found."""
     categories: Literal["strict", "reference"] = "strict"
     """Which errors count as U_global, U_line and U_ignore: located as well as can be, or as the published runs did."""
     span: Literal["statement", "expression"] = "statement"
     """What of a located error R_fine penalises: the statement, or the expression in it that raised, where that is known."""
-
-
-class ObjectiveConfig(Section):
-    """L_total = sl · L_sl + coarse · L_coarse + fine · L_fine + adaptive · L_adaptive (RLTF, section 3.3)."""
-
-    baseline: Literal["greedy", "group"] = "greedy"
-    """W_b: the greedily decoded program of the same prompt, or the mean of the group."""
-    sl: Annotated[float, Field(ge=0)] = 1.0
-    """Weight of L_sl."""
-    coarse: Annotated[float, Field(ge=0)] = 1.0
-    """Weight of L_coarse."""
-    fine: Annotated[float, Field(ge=0)] = 1.0
-    """Weight of L_fine."""
-    adaptive: Annotated[float, Field(ge=0)] = 1.0
-    """Weight of L_adaptive."""
-    alpha_cap: Annotated[float, Field(ge=1)] | None = None
-    """Upper bound of α = T / (E − S + 1); unset: none, as in the paper."""
 
 
 class OptimizerConfig(Section):
@@ -254,6 +247,8 @@ class LearnerConfig(Section):
     """Programs per optimizer step over all ranks, rounded to whole groups."""
     sl_samples: NonNegative = 128
     """Corpus programs per optimizer step over all ranks, for L_sl; 0: none."""
+    updates: Count = 1
+    """Weight updates per step: its programs are split into so many mini-batches, each used once."""
     micro_batch: Count = 4
     """Programs per forward pass of one rank; accumulation follows from it."""
     activation_checkpointing: bool = False
@@ -282,6 +277,8 @@ class WeightsConfig(Section):
     """`auto`: gloo on CPUs, NCCL where learner and samplers have GPUs of their own, CUDA IPC where they share one."""
     bucket_mb: Count = 256
     """Size of the flat buffers that are sent."""
+    hold_back: NonNegative = 0
+    """Publications by which samplers stay behind, to study what lag does."""
     checksum: bool = False
     """Compare checksums after each publication (for debugging)."""
 

@@ -12,10 +12,13 @@ from functools import partial
 from types import TracebackType
 from typing import Self
 
+import msgspec
+
 from contracts.errors import UserError
 from contracts.records import Outcome, Problem, Test, TestKind, TestResult, Trust, Verdict
 from contracts.sections import ExecutorsConfig, RewardsConfig
 from executors import plain, tiers
+from executors.analyser import Analyser
 from executors.asserting import Asserting
 from executors.confine import Limits, Tier
 from executors.running import Task, Unprepared, run_batch
@@ -36,8 +39,8 @@ _CANARIES = {"print(sum(map(int, input().split())))": Outcome.PASS, "print(4)": 
 class Executor:
     """Programs → verdicts, one at a time, by warm zygotes of its own.
 
-    Raises UserError where this machine cannot isolate programs, unless the recipe allows that in so many words. `tier` is the
-    strongest that the machine has, where none is given.
+    Raises UserError where this machine cannot isolate programs, unless the recipe allows that in so many words, and where
+    analysis is asked for and pyflakes is missing. `tier` is the strongest that the machine has, where none is given.
     """
 
     def __init__(self, config: ExecutorsConfig, rewards: RewardsConfig, tier: Tier | None = None) -> None:
@@ -47,6 +50,8 @@ class Executor:
         self._workers: dict[tuple[str, bool, bool], Worker] = {}
         self._inputs: dict[bool, _Inputs] = {}
         self._since_canary = 0
+        self._limits = Limits(address_space=(4 * config.memory_mb << 20) + (4 << 30))
+        self._analyser = Analyser(config, self.tier, self._limits) if config.analyse else None
         self._worker(config.prelude)
 
     def judge(self, problem: Problem, text: str, *, hidden: bool = False) -> Verdict:
@@ -77,12 +82,12 @@ class Executor:
     @property
     def restarts(self) -> int:
         """How often a zygote had to be replaced."""
-        return sum(worker.restarts for worker in self._workers.values())
+        return sum(worker.restarts for worker in self._all_workers())
 
     @property
     def zygotes(self) -> list[int]:
         """Process ids of the zygotes, as far as they were needed."""
-        return [worker.pid for worker in self._workers.values()]
+        return [worker.pid for worker in self._all_workers()]
 
     def is_healthy(self) -> bool:
         """Does it judge a right and a wrong program right?"""
@@ -107,7 +112,7 @@ class Executor:
 
     def close(self) -> None:
         """End the zygotes."""
-        for worker in self._workers.values():
+        for worker in self._all_workers():
             worker.close()
 
     def __enter__(self) -> Self:
@@ -120,9 +125,11 @@ class Executor:
         """The worker whose programs, or tests, may use these names without importing them; started when it is first needed."""
         key = prelude, numpy, tests
         if key not in self._workers:
-            limits = Limits(address_space=(4 * self.config.memory_mb << 20) + (4 << 30))
-            self._workers[key] = Worker(self.tier, limits, prelude, numpy=numpy)
+            self._workers[key] = Worker(self.tier, self._limits, prelude, numpy=numpy)
         return self._workers[key]
+
+    def _all_workers(self) -> list[Worker]:
+        return [*self._workers.values(), *(self._analyser.workers.values() if self._analyser else ())]
 
     def _task(self, problem: Problem, tests: tuple[Test, ...], text: str, hidden: bool) -> Task:
         inputs = self._inputs.get(hidden)
@@ -138,10 +145,7 @@ class Executor:
         return Task(text, problem.kind, problem.fn_name, tests, inputs.encoded, inputs.sizes, bounds, self.config)
 
     def _verdict(self, problem: Problem, task: Task) -> Verdict:
-        prelude: str = self.config.prelude
-        if problem.test_setup is not None and prelude == "apps":
-            prelude = "asserts"
-        worker = self._worker(prelude, numpy=bool(_USES_NUMPY.search(task.text)))
+        worker = self._worker(self._prelude(problem), numpy=bool(_USES_NUMPY.search(task.text)))
         trust = Trust.FULL
         try:
             if problem.test_setup is None:
@@ -152,7 +156,17 @@ class Executor:
                 trust = Trust.LOW if asserting.shared else Trust.FULL
         except Unprepared as err:
             return self._unprepared(err, task.text, len(task.tests))
-        return self._ran(results, task.text, trust)
+        return self._analysed(self._ran(results, task.text, trust), problem, task.text)
+
+    def _prelude(self, problem: Problem) -> str:
+        return "asserts" if problem.test_setup is not None and self.config.prelude == "apps" else self.config.prelude
+
+    def _analysed(self, verdict: Verdict, problem: Problem, text: str) -> Verdict:
+        """The verdict with what analysis finds in the program, which compiles."""
+        if self._analyser is None:
+            return verdict
+        findings = self._analyser.findings(text, self._prelude(problem), problem.test_setup or "")
+        return msgspec.structs.replace(verdict, findings=findings)
 
     def _unprepared(self, err: Unprepared, text: str, total: int) -> Verdict:
         if isinstance(err.cause, ErrorReport):

@@ -14,7 +14,7 @@ from typing import NamedTuple, Protocol
 import msgspec
 
 from contracts.config import Recipe
-from contracts.records import Category, Group, LabelledGroup, Labels, Outcome, Problem, Program, Verdict
+from contracts.records import Category, Group, LabelledGroup, Labels, Outcome, Problem, Program, Span, Verdict
 from contracts.rewards import adaptive_reward, coarse_reward
 from contracts.sections import RewardsConfig
 from executors.pool import Job
@@ -36,6 +36,7 @@ def label(program: Program, verdict: Verdict, rewards: RewardsConfig) -> Labels:
         fine=rewards.fine if any(penalised) else 0.0,
         adaptive=adaptive_reward(verdict, rewards),
         penalised=penalised,
+        static=_in_spans(program, [finding.span for finding in verdict.findings]) if verdict.findings else [],
     )
 
 
@@ -111,5 +112,13 @@ def _penalised(program: Program, verdict: Verdict, rewards: RewardsConfig) -> li
     span = verdict.expression if rewards.span == "expression" and verdict.expression else verdict.span
     if verdict.category is not Category.LINE or span is None:
         return [False] * len(program.token_ids)
-    first, last = span.start_char, span.end_char
-    return [max(start, first) < min(end, last) for start, end in zip(program.starts, program.ends, strict=True)]
+    return _in_spans(program, [span])
+
+
+def _in_spans(program: Program, spans: Sequence[Span]) -> list[bool]:
+    """Per token: does it share a character with one of the spans?"""
+    ranges = [(span.start_char, span.end_char) for span in spans]
+    return [
+        any(max(start, first) < min(end, last) for first, last in ranges)
+        for start, end in zip(program.starts, program.ends, strict=True)
+    ]

@@ -25,15 +25,19 @@ class ZygoteDied(Exception):
 
 
 class Worker:
-    """One zygote. One child lives at a time. Raises ZygoteDied or OSError where none starts."""
+    """One zygote. One child lives at a time: a program, or with `analyses` its analysis.
 
-    def __init__(self, tier: Tier, limits: Limits, prelude: str, *, numpy: bool = False) -> None:
+    Raises ZygoteDied or OSError where none starts.
+    """
+
+    def __init__(self, tier: Tier, limits: Limits, prelude: str, *, numpy: bool = False, analyses: bool = False) -> None:
         self.restarts = 0
         self._settings = {
             "tier": tier,
             "limits": limits,
             "prelude": prelude,
-            "numpy": numpy_home() if numpy else None,
+            "numpy": _home("numpy") if numpy else None,
+            "pyflakes": _home("pyflakes") if analyses else None,
         }
         self._process: subprocess.Popen[bytes] | None = None
         self._start()
@@ -133,10 +137,10 @@ class Worker:
         return answer
 
 
-def numpy_home() -> str | None:
-    """The folder that numpy is installed in; None where it is not."""
-    numpy = importlib.util.find_spec("numpy")
-    return str(Path(numpy.origin).parent.parent) if numpy and numpy.origin else None
+def _home(package: str) -> str | None:
+    """The folder that a package is installed in; None where it is not."""
+    found = importlib.util.find_spec(package)
+    return str(Path(found.origin).parent.parent) if found and found.origin else None
 
 
 def _environment() -> dict[str, str]:

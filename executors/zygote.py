@@ -5,8 +5,9 @@ child unread. Run as
 
     python -s -S -P -W ignore zygote.py CONTROL SETTINGS
 
-with CONTROL a descriptor of a SEQPACKET socket and SETTINGS a JSON object {tier, limits, prelude, numpy}, the last one the folder
-that numpy is in, or null. It says b"U" when it is up, or why it is not. Requests:
+with CONTROL a descriptor of a SEQPACKET socket and SETTINGS a JSON object {tier, limits, prelude, numpy, pyflakes}, the last
+two the folders that these are in, or null; with pyflakes, children analyse programs and do not run them. It says b"U" when it is
+up, or why it is not. Requests:
 
     b"F" and descriptors   fork; behind it are the child's two ceilings; answers a pidfd of the child
     b"R"                   forget the child, which was killed; no answer
@@ -21,11 +22,13 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import gc
+import importlib
 import json
 import os
 import signal
 import sys
 from _socket import CMSG_LEN, SCM_RIGHTS, SOL_SOCKET, socket  # without all that the module `socket` brings
+from collections.abc import Callable
 from typing import Any, NoReturn
 
 _ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
@@ -58,8 +61,10 @@ class Zygote:
             __import__(name)
         preludes.install(settings["prelude"], settings["numpy"])
         self._streams = Streams()
+        self._serve = child.serve if settings["pyflakes"] is None else _analysis(settings["pyflakes"])
         self._filter = confine_zygote(tier, Limits(*settings["limits"]), preludes.numpy_folders(settings["numpy"]))
-        rehearse(self._streams)
+        if self._serve is child.serve:
+            rehearse(self._streams)
         gc.collect()
         gc.disable()
         gc.freeze()
@@ -106,10 +111,20 @@ class Zygote:
             self._control.close()
             nothing = os.open(os.devnull, os.O_RDWR)  # its own: what is done to a descriptor lasts as long as what it shares
             confine_child(ceilings, self._filter)
-            child.serve(child.Files._make([*descriptors, nothing]), self._streams)
+            self._serve(child.Files._make([*descriptors, nothing]), self._streams)
             status = 0
         finally:
             os._exit(status)
+
+
+def _analysis(folder: str) -> Callable[[child.Files, Streams], None]:
+    """The life of a child that analyses, after what they all would do for the first time; `folder` is where pyflakes is."""
+    sys.path.append(folder)
+    analysis = importlib.import_module("executors.analysis")
+    sys.path.remove(folder)
+    analysis.warm_up()
+    serve: Callable[[child.Files, Streams], None] = analysis.serve
+    return serve
 
 
 def _reap(pid: int) -> int:

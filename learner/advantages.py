@@ -1,56 +1,76 @@
-"""Baselines and advantages: what the learner makes of a labelled group before any tensor exists."""
+"""What the learner makes of labelled groups before any tensor exists: rows with their advantages."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
-from contracts.records import LabelledGroup, Labels
+from contracts.config import Recipe
+from contracts.records import LabelledGroup, Labels, Outcome
+from learner.objectives import OBJECTIVES
+from learner.objectives.baselines import Reward
 
 
 @dataclass(frozen=True)
 class Row:
-    """One program to train on. Per-token lists have one length."""
+    """One program to train on. Per-token lists have one length; None means absent."""
 
     prompt_ids: list[int]
     token_ids: list[int]
-    coarse: float = 0.0
-    """R_coarse(W) − R_coarse(W_b)"""
-    adaptive: float = 0.0
-    """R_adaptive(W) − R_adaptive(W_b); 0 where W raised an error."""
+    advantages: Mapping[str, float] = field(default_factory=dict)
+    """Term → weighted advantage over the baseline, on all tokens."""
     fine: float = 0.0
     """R_fine(W)"""
     penalised: list[bool] | None = None
+    static: float = 0.0
+    """R_static where static analysis found something."""
+    findings: list[bool] | None = None
+    behaviour: list[float] | None = None
+    """Log-probs with which the tokens were sampled, at `temperature`."""
+    proximal: list[float] | None = None
+    """Log-probs under the weights at the step's start."""
+    temperature: float = 1.0
+    """At which it is scored."""
+    outcome: Outcome = Outcome.PASS
 
 
-def training_rows(entry: LabelledGroup, baseline: str) -> list[Row]:
-    """The sampled programs of a group with their advantages over W_b.
+def training_rows(entry: LabelledGroup, recipe: Recipe) -> list[Row]:
+    """The sampled programs of a group with their advantages, as the recipe's objective has them.
 
-    `greedy`: W_b is the group's greedy program (the paper). `group`: W_b is the mean over the sampled programs. An errored
-    program enters the adaptive baseline with its coarse reward. Raises ValueError for a group without the greedy program.
+    Raises ValueError, naming the group, where it lacks what the objective needs: its greedy program, another program to compare
+    with, behaviour log-probs.
     """
-    pairs = list(zip(entry.group.programs, entry.labels, strict=True))
-    sampled = [labels for program, labels in pairs if not program.greedy]
-    if baseline == "greedy":
-        references = [labels for program, labels in pairs if program.greedy]
-        if not references:
-            raise ValueError(f"group {entry.group.id} has no greedy program for its baseline")
-    else:
-        references = sampled
-    coarse = sum(labels.coarse for labels in references) / len(references)
-    adaptive = sum(_adaptive_or_coarse(labels) for labels in references) / len(references)
+    group, config = entry.group, recipe.objective
+    judged = list(zip(group.programs, entry.labels, entry.verdicts, strict=True))
+    sampled = [(program, labels, verdict) for program, labels, verdict in judged if not program.greedy]
+    greedy = next((_reward(labels) for program, labels, _ in judged if program.greedy), None)
+    if config.has_ratios and any(len(program.logprobs) != len(program.token_ids) for program, *_ in sampled):
+        raise ValueError(f"group {group.id} has no behaviour log-probs for kind={config.kind}, correction={config.correction}")
+    try:
+        found = OBJECTIVES[config.kind].advantages([_reward(labels) for _, labels, _ in sampled], greedy, config)
+    except ValueError as err:
+        raise ValueError(f"group {group.id}: {err}") from err
     return [
         Row(
-            prompt_ids=entry.group.prompt_ids,
+            prompt_ids=group.prompt_ids,
             token_ids=program.token_ids,
-            coarse=labels.coarse - coarse,
-            adaptive=0.0 if labels.adaptive is None else labels.adaptive - adaptive,
+            advantages=advantages,
             fine=labels.fine,
             penalised=labels.penalised,
+            static=recipe.rewards.static if any(labels.static) else 0.0,
+            findings=labels.static or None,
+            behaviour=program.logprobs or None,
+            temperature=group.temperature if config.has_ratios else 1.0,
+            outcome=verdict.outcome,
         )
-        for program, labels in pairs
-        if not program.greedy
+        for (program, labels, verdict), advantages in zip(sampled, found, strict=True)
     ]
+
+
+def has_variance(entry: LabelledGroup) -> bool:
+    """Did the group's sampled programs earn different rewards?"""
+    programs = zip(entry.group.programs, entry.labels, strict=True)
+    return len({_reward(labels) for program, labels in programs if not program.greedy}) > 1
 
 
 def split_evenly(rows: Sequence[Row], parts: int) -> list[list[Row]]:
@@ -59,5 +79,5 @@ def split_evenly(rows: Sequence[Row], parts: int) -> list[list[Row]]:
     return [ordered[len(rows) * i // parts : len(rows) * (i + 1) // parts] for i in range(parts)]
 
 
-def _adaptive_or_coarse(labels: Labels) -> float:
-    return labels.coarse if labels.adaptive is None else labels.adaptive
+def _reward(labels: Labels) -> Reward:
+    return Reward(labels.coarse, labels.adaptive)

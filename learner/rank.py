@@ -20,6 +20,7 @@ from contracts.records import decode_problems
 from contracts.sections import OptimizerConfig
 from learner.corpus import Corpus
 from learner.deepspeed_engine import DeepSpeedEngine, join_ranks
+from learner.frozen import Frozen
 from learner.step_metrics import StepMetrics
 from learner.trainer import Trainer
 from models.load import load_model, load_tokenizer
@@ -74,9 +75,17 @@ class LearnerRank:
         self._layout = plan_layout(described, bucket_bytes)
         if self._engine is not None:
             self._engine.close()
+        if self._publisher is not None:
+            self._publisher.forget()
         self._engine = DeepSpeedEngine(model.train(), recipe.deepspeed, optimizer, steps)
         self._trainer = Trainer(self._engine, recipe, self._tokenizer.pad_token_id)
         return msgspec.msgpack.encode(self._layout)
+
+    def load_frozen(self, start: str) -> None:
+        """Hold the models that the objective scores with and does not train; `start`: the weights that KL stays near."""
+        assert self._engine is not None
+        frozen = Frozen(self._recipe, start, self._engine.model.device)
+        self._trainer = Trainer(self._engine, self._recipe, self._tokenizer.pad_token_id, frozen)
 
     def open_buffer(self, url: str, run: str) -> None:
         """Connect to the online buffer."""
@@ -90,7 +99,7 @@ class LearnerRank:
         assert self._layout is not None
         device = "cpu" if transport == "gloo" else "cuda"
         source = make_source(transport, address, self._recipe.actors.count)
-        self._publisher = Publisher(source, self._layout, device)
+        self._publisher = Publisher(source, self._layout, device, self._recipe.weights.hold_back)
 
     def supervised_steps(self, stage: str, first: int, count: int, batch: int) -> list[StepMetrics]:
         """`count` steps of L_sl alone on `batch` corpus programs each."""
@@ -109,9 +118,9 @@ class LearnerRank:
         return metrics | {"busy": time.perf_counter() - started}
 
     def publish(self, version: int) -> int | None:
-        """Gather the weights into the staging copy; rank 0 then sends it in the background.
+        """Gather the weights into the staging copy; rank 0 then sends it, or one held back, in the background.
 
-        Returns, where the recipe asks for it, the staging copy's checksum.
+        Returns, where the recipe asks for it, the checksum of what is sent.
         """
         assert self._engine is not None
         assert self._layout is not None
@@ -125,8 +134,9 @@ class LearnerRank:
                     flatten_into(self._publisher.staging[i], bucket, parameters)
         if self._publisher is None:
             return None
+        sent = self._publisher.hold(version)
         total = checksum(self._publisher.staging) if self._recipe.weights.checksum else None
-        self._publisher.send(version)
+        self._publisher.send(sent)
         return total
 
     def export(self, folder: Path) -> None:

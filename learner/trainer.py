@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
+import itertools
 import math
-from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -12,69 +14,152 @@ from torch import Tensor
 from contracts import metrics as m
 from contracts.config import Recipe
 from contracts.records import LabelledGroup
-from learner.advantages import Row, split_evenly, training_rows
+from learner.advantages import Row, has_variance, split_evenly, training_rows
 from learner.engine import Engine
-from learner.objective import Feedback, Metrics, rltf_loss, sl_loss
-from learner.step_metrics import StepMetrics, global_metrics, local_sums
-from models.scoring import TokenBatch, collate, token_logprobs
+from learner.frozen import Frozen
+from learner.objectives import OBJECTIVES
+from learner.objectives.common import Count, divergence, supervised_loss, token_shares
+from learner.objectives.feedback import Figures, Losses
+from learner.step_metrics import StepMetrics, global_metrics, local_sums, merge, watched
+from learner.tensors import feedback_of
+from models.scoring import Scores, TokenBatch, collate, score, token_logprobs
 
-LossOf = Callable[[list[Row], TokenBatch, Tensor], tuple[Tensor, Metrics]]
+
+class MiniBatch(NamedTuple):
+    """What an update is made from: this rank's rows, and counts over all ranks."""
+
+    rows: list[Row]
+    supervised: list[Row]
+    sampled: Count
+    imitated: Count
+    parts: int
+    """Micro-batches of rows that each rank runs, some of them empty where its share is smaller."""
+    supervised_parts: int
+    micro_batches: float
+    """All that are not empty, over all ranks."""
 
 
 class Trainer:
     """Turns a rank's share of a global batch into one optimizer step."""
 
-    def __init__(self, engine: Engine, recipe: Recipe, pad: int) -> None:
+    def __init__(self, engine: Engine, recipe: Recipe, pad: int, frozen: Frozen | None = None) -> None:
         self.engine = engine
         self._recipe = recipe
+        self._config = recipe.objective
         self._pad = pad
+        self._frozen = frozen
 
     def step(self, entries: Sequence[LabelledGroup], supervised: Sequence[Row], step: int) -> StepMetrics:
         """Train on this rank's groups and corpus programs; returns the global step's metrics, the same on every rank.
 
+        Rank r of R holds every R-th of the global batch's groups and programs, from its r-th on.
         `step`: optimizer steps made before this one, from which the groups' lag is reckoned.
         """
-        rows = [row for entry in entries for row in training_rows(entry, self._recipe.objective.baseline)]
-        tokens, sl_tokens, groups, programs = self.engine.sum_over_ranks(
-            [_tokens(rows), _tokens(supervised), len(entries), len(supervised)]
+        groups, imitated = map(int, self.engine.sum_over_ranks([len(entries), len(supervised)]))
+        online = groups > 0
+        updates = self._recipe.learner.updates if online else 1
+        dealt = zip(self._dealt(entries, groups, updates), self._dealt_corpus(supervised, imitated, updates), strict=True)
+        batches = [self._mini_batch(rows, corpus) for rows, corpus in dealt]
+        if updates > 1 and self._config.correction == "decoupled":
+            batches = [batch._replace(rows=self._with_proximal(batch)) for batch in batches]
+        sl_weight = self._config.sl if online else 1.0  # a weight beside other terms; alone it has no meaning
+        rate, norm, figures = self.engine.learning_rate(), 0.0, Figures()
+        for batch in batches:
+            merge(figures, self._accumulate(batch, sl_weight, online), 1 / updates)
+            norm += self.engine.step() / updates
+        return self._metrics(entries, figures, step) | {m.GRAD_NORM.name: norm, m.LR.name: rate}
+
+    def _dealt(self, entries: Sequence[LabelledGroup], groups: int, updates: int) -> list[list[Row]]:
+        """Rows by update: an even share of each of the step's `groups` goes to each, whatever the number of ranks."""
+        dealt: list[list[Row]] = [[] for _ in range(updates)]
+        for number, entry in zip(itertools.count(self.engine.rank, self.engine.ranks), entries, strict=False):
+            if self._config.skip_zero_variance and not has_variance(entry):
+                continue
+            rows = training_rows(entry, self._recipe)
+            for i, row in enumerate(rows):
+                dealt[(i * groups + number) * updates // (len(rows) * groups)].append(row)
+        return dealt
+
+    def _dealt_corpus(self, supervised: Sequence[Row], imitated: int, updates: int) -> list[list[Row]]:
+        """Likewise for the step's `imitated` corpus programs."""
+        dealt: list[list[Row]] = [[] for _ in range(updates)]
+        for number, row in zip(itertools.count(self.engine.rank, self.engine.ranks), supervised, strict=False):
+            dealt[number * updates // imitated].append(row)
+        return dealt
+
+    def _mini_batch(self, rows: list[Row], supervised: list[Row]) -> MiniBatch:
+        engine, size = self.engine, self._recipe.learner.micro_batch
+        shares = torch.zeros(2, engine.ranks)
+        shares[:, engine.rank] = torch.tensor([len(rows), len(supervised)])
+        tokens, sl_tokens, *counts = engine.sum_over_ranks([_tokens(rows), _tokens(supervised), *shares.flatten().tolist()])
+        by_rank = counts[: engine.ranks], counts[engine.ranks :]
+        parts, sl_parts = (math.ceil(max(each) / size) for each in by_rank)
+        return MiniBatch(
+            rows,
+            supervised,
+            sampled=Count(tokens, sum(by_rank[0])),
+            imitated=Count(sl_tokens, sum(by_rank[1])),
+            parts=parts if parts or sl_parts else 1,  # an update of nothing is one too
+            supervised_parts=sl_parts,
+            micro_batches=sum(min(n, parts) for n in by_rank[0]) + sum(min(n, sl_parts) for n in by_rank[1]),
         )
-        rate = self.engine.learning_rate()
-        ranks, n = self.engine.ranks, self._recipe.sampling.samples_per_problem
-        sl_weight = self._recipe.objective.sl if groups else 1.0  # a weight beside other terms; alone it has no meaning
 
-        def rltf(part: list[Row], batch: TokenBatch, logprobs: Tensor) -> tuple[Tensor, Metrics]:
-            return rltf_loss(logprobs, batch.program_mask, _feedback(part, batch.program_ids), self._recipe.objective, tokens)
+    def _accumulate(self, batch: MiniBatch, sl_weight: float, online: bool) -> Figures:
+        """Forward and backward over a mini-batch, micro-batch by micro-batch."""
+        parts = [(part, True) for part in split_evenly(batch.rows, batch.parts)]
+        parts += [(part, False) for part in split_evenly(batch.supervised, batch.supervised_parts)]
+        by_itself = online and self._config.kind == "rltf_reference" and self._config.reference.alternate
+        figures = Figures()
+        for number, (part, sampled) in enumerate(parts, start=1):
+            count = batch.sampled if sampled else batch.imitated
+            if by_itself:
+                count = Count(_tokens(part) * batch.micro_batches, len(part) * batch.micro_batches)
+            tokens = self._collate(part)
+            scores = score(self.engine.model, tokens, _temperatures(part, tokens))
+            if not part:  # a rank with fewer programs than others takes part with a loss of nothing
+                losses = Losses({"sl": scores.logprobs.sum() * 0.0}, {})
+            elif sampled:
+                losses = self._policy_losses(part, tokens, scores, count)
+            else:
+                losses = supervised_loss(scores.logprobs, sl_weight, count.tokens)
+            self.engine.backward(torch.stack(list(losses.terms.values())).sum(), last=number == len(parts))
+            merge(figures, {f"loss/{name}": term.item() for name, term in losses.terms.items()} | losses.figures)
+        return figures
 
-        def sl(_part: list[Row], _batch: TokenBatch, logprobs: Tensor) -> tuple[Tensor, Metrics]:
-            return sl_loss(logprobs, sl_weight, sl_tokens)
+    def _policy_losses(self, rows: list[Row], batch: TokenBatch, scores: Scores, count: Count) -> Losses:
+        """The objective's loss on sampled programs, the leash to the reference, and what a user watches."""
+        config, frozen, logprobs = self._config, self._frozen, scores.logprobs
+        critic = frozen.critic_weights(batch, [row.outcome for row in rows]) if frozen else None
+        feedback = feedback_of(rows, batch, critic)
+        shares = token_shares(feedback.mask.to(logprobs.dtype), config.mean, count)
+        losses = OBJECTIVES[config.kind].loss(logprobs, feedback, config, shares)
+        reference = frozen.reference_logprobs(batch, _temperatures(rows, batch)) if frozen else None
+        if reference is not None:
+            apart = divergence(logprobs, reference)
+            losses.terms["kl"] = config.kl * (shares * apart).sum()
+            losses.figures["kl_reference"] = apart.sum().item()
+        as_sampled = config.has_ratios or self._recipe.sampling.temperature == 1.0
+        return losses._replace(figures=losses.figures | watched(scores, feedback, as_sampled=as_sampled))
 
-        parts: list[tuple[list[Row], LossOf]] = [
-            (part, rltf) for part in self._micro_batches(rows, math.ceil(groups / ranks) * n)
-        ]
-        parts += [(part, sl) for part in self._micro_batches(supervised, math.ceil(programs / ranks))]
-        losses: Counter[str] = Counter()
-        for number, (part, loss_of) in enumerate(parts, start=1):
-            losses.update(self._backward(part, loss_of, last=number == len(parts)))
-        norm = self.engine.step()
-        return self._metrics(entries, losses, step) | {m.GRAD_NORM.name: norm, m.LR.name: rate}
+    def _with_proximal(self, batch: MiniBatch) -> list[Row]:
+        """The batch's rows with their log-probs under the weights as they are now."""
+        found = []
+        for part in split_evenly(batch.rows, batch.parts):
+            tokens = self._collate(part)
+            with torch.no_grad():
+                logprobs = token_logprobs(self.engine.model, tokens, _temperatures(part, tokens)).tolist()
+            for row, values in zip(part, logprobs, strict=False):  # a part without rows has a dummy's
+                found.append(dataclasses.replace(row, proximal=values[: len(row.token_ids)]))
+        return found
 
-    def _backward(self, rows: list[Row], loss_of: LossOf, *, last: bool) -> Metrics:
-        """One micro-batch forward and backward. A rank with fewer programs than others takes part with a loss of nothing."""
+    def _collate(self, rows: list[Row]) -> TokenBatch:
         padded = rows or [Row([self._pad], [self._pad])]
         prompts, programs = [row.prompt_ids for row in padded], [row.token_ids for row in padded]
-        batch = collate(prompts, programs, self._pad, self.engine.model.device)
-        logprobs = token_logprobs(self.engine.model, batch)
-        loss, parts = loss_of(rows, batch, logprobs) if rows else (logprobs.sum() * 0.0, Metrics())
-        self.engine.backward(loss, last=last)
-        return parts
+        return collate(prompts, programs, self._pad, self.engine.model.device)
 
-    def _micro_batches(self, rows: Sequence[Row], largest_share: int) -> list[list[Row]]:
-        """This rank's rows in as many micro-batches as the rank with the largest share needs: the same on every rank."""
-        return split_evenly(rows, math.ceil(largest_share / self._recipe.learner.micro_batch))
-
-    def _metrics(self, entries: Sequence[LabelledGroup], losses: Counter[str], step: int) -> StepMetrics:
+    def _metrics(self, entries: Sequence[LabelledGroup], figures: Figures, step: int) -> StepMetrics:
         engine = self.engine
-        sums = local_sums(entries, losses, step, engine.rank, engine.ranks)
+        sums = local_sums(entries, figures, step, engine.rank, engine.ranks, self._config)
         totals = engine.sum_over_ranks(list(sums.values()))
         return global_metrics(dict(zip(sums, totals, strict=True)), engine.ranks)
 
@@ -83,14 +168,5 @@ def _tokens(rows: Sequence[Row]) -> int:
     return sum(len(row.token_ids) for row in rows)
 
 
-def _feedback(rows: list[Row], like: torch.Tensor) -> Feedback:
-    penalised = torch.zeros(like.shape, dtype=torch.bool, device=like.device)
-    for i, row in enumerate(rows):
-        if row.penalised is not None:
-            penalised[i, : len(row.penalised)] = torch.tensor(row.penalised)
-    return Feedback(
-        coarse=torch.tensor([row.coarse for row in rows], device=like.device),
-        adaptive=torch.tensor([row.adaptive for row in rows], device=like.device),
-        fine=torch.tensor([row.fine for row in rows], device=like.device),
-        penalised=penalised,
-    )
+def _temperatures(rows: Sequence[Row], batch: TokenBatch) -> Tensor:
+    return torch.tensor([row.temperature for row in rows] or [1.0], device=batch.program_ids.device)

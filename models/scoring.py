@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -49,11 +50,39 @@ def pad_rows(rows: Sequence[Sequence[int]], pad: int, *, left: bool = False) -> 
     return ids, mask
 
 
-def token_logprobs(model: PreTrainedModel, batch: TokenBatch, temperature: float = 1.0) -> Tensor:
-    """log-softmax(logits / temperature) of each program token, [B, T] float32, in nats; 0 on padding."""
-    logits = _program_logits(model, batch).float() / temperature
+class Scores(NamedTuple):
+    """What a model says about B programs."""
+
+    logprobs: Tensor
+    """[B, T] log-softmax(logits / temperature) of each program token, float32, in nats; 0 on padding"""
+    entropy: Tensor
+    """[B, T] entropy of the distribution that each token is drawn from, without gradient; 0 on padding"""
+
+
+def score(model: PreTrainedModel, batch: TokenBatch, temperature: Tensor | float = 1.0) -> Scores:
+    """One forward pass. temperature: one, or [B]."""
+    logits = _scaled_logits(model, batch, temperature)
+    return Scores(_chosen(logits, batch), _entropy(logits.detach()) * batch.program_mask)
+
+
+def token_logprobs(model: PreTrainedModel, batch: TokenBatch, temperature: Tensor | float = 1.0) -> Tensor:
+    """The log-probs of `score` alone."""
+    return _chosen(_scaled_logits(model, batch, temperature), batch)
+
+
+def _scaled_logits(model: PreTrainedModel, batch: TokenBatch, temperature: Tensor | float) -> Tensor:
+    each = temperature.view(-1, 1, 1) if isinstance(temperature, Tensor) else temperature
+    return _program_logits(model, batch).float() / each
+
+
+def _chosen(logits: Tensor, batch: TokenBatch) -> Tensor:
     chosen = logits.gather(-1, batch.program_ids.unsqueeze(-1)).squeeze(-1)
     return (chosen - logits.logsumexp(-1)) * batch.program_mask
+
+
+def _entropy(logits: Tensor) -> Tensor:
+    """[B, T], program by program: all at once would take the logits' memory twice more."""
+    return torch.stack([torch.distributions.Categorical(logits=row, validate_args=False).entropy() for row in logits])
 
 
 def _program_logits(model: PreTrainedModel, batch: TokenBatch) -> Tensor:

@@ -14,6 +14,7 @@ from typing import Any, Literal, NoReturn, TypeVar
 import click
 from rich.console import Console
 
+from contracts.ablation import chosen_seeds, load_ablation
 from contracts.errors import RunError, UserError
 from contracts.recipe import load_recipe
 
@@ -100,6 +101,27 @@ def eval_(recipe: Path, overrides: tuple[str, ...], model: str) -> None:
 
 
 @main.command()
+@RECIPE
+@OVERRIDES
+@click.option("--arms", help="The arms to run: a,b or every.  [default: the recipe's own choice]")
+@click.option("--seeds", help="The seeds to run them with, such as 0,1.  [default: the recipe's]")
+@click.option("--resume", is_flag=True, help="Keep the runs that are done, go on with the others; more arms and seeds may come.")
+def ablate(recipe: Path, overrides: tuple[str, ...], arms: str | None, seeds: str | None, resume: bool) -> None:
+    """Compare arms over seeds: one table with confidence intervals, one page.
+
+    RECIPE is an ablation's, such as recipes/ablation-local.yaml. Overrides are for the runs of all arms: steps=20; name and
+    parallel are the ablation's own.
+    """
+    checked = load_ablation(recipe, overrides)
+    wanted, named = checked.chosen(arms), chosen_seeds(seeds) if seeds else checked.seeds
+    from rltf.ablate import Ablation
+    from rltf.progress import Progress
+
+    with Progress(_console()) as progress:
+        Ablation(checked, progress, arms=wanted, seeds=named, resume=resume).execute()
+
+
+@main.command()
 @click.argument("run", type=click.Path(path_type=Path))
 def report(run: Path) -> None:
     """Write a run as one HTML page: RUN/report.html."""
@@ -119,6 +141,7 @@ def report(run: Path) -> None:
 @CORES
 @_cpu_seconds(2.0)
 @MEMORY
+@click.option("--analyse", is_flag=True, help="Also look for certain faults without running the program.")
 @WEAK
 def label(problems: Path | None, programs: Path, output: Path, compare: Literal["strict", "apps"], **settings: Any) -> None:
     """Run programs from a file: verdicts, located errors and rewards, one line per program. Needs no model.

@@ -29,6 +29,10 @@ class Example(msgspec.Struct, frozen=True, kw_only=True):
     """One past each token's last character."""
     penalised: list[bool]
     """Per token: does the fine reward apply to it?"""
+    static: list[bool] = []
+    """Per token: is it in a static finding? Empty where nothing was looked for."""
+    findings: list[str] = []
+    """What static analysis says, one message per finding."""
     outcome: Outcome
     detail: Detail | None = None
     error_type: str | None = None

@@ -10,7 +10,7 @@ import sys
 import time
 import zlib
 from collections import Counter, deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO, TextIO, cast
 
@@ -35,6 +35,7 @@ _WORTH_A_HINT = 0.05
 _UNDEFINED = re.compile(r"name '(\w+)' is not defined")
 _FIELDS = ("outcome", "detail", "error_type", "passed", "total", "category", "span", "rewards", "seconds", "tests")
 _MORE = ("expression", "trust", "message")
+_ANALYSED = ("findings",)
 
 
 def label_file(programs: Path, output: Path, problems: Path | None, config: ExecutorsConfig, console: Console) -> None:
@@ -55,7 +56,8 @@ def label_file(programs: Path, output: Path, problems: Path | None, config: Exec
         progress.stage("label", count, "line")
         with Pool(config, RewardsConfig()) as pool, _reading(programs) as lines, _opened(partial) as out:
             rows = _Rows(lines, lookup, errors)
-            tally, missing, seconds = _write_lines(rows, pool, out, progress)
+            fields = (*_FIELDS, *_MORE, *(_ANALYSED if config.analyse else ()))
+            tally, missing, found, seconds = _write_lines(rows, pool, out, progress, fields)
             remembered = pool.cache_hits
         if not tally:
             partial.unlink()
@@ -67,6 +69,10 @@ def label_file(programs: Path, output: Path, problems: Path | None, config: Exec
         f"{_counted(config.cores, 'core')}; {remembered} seen before; {_counted(rows.bad, 'bad row')}"
     )
     progress.table("verdicts", ["outcome", "programs", "share"], _table(tally))
+    if config.analyse:
+        progress.table(
+            "static findings", ["code", "programs", "share"], _shares(sorted(found.items(), key=_commonest), tally.total())
+        )
     if config.prelude == "none" and missing.total() >= _WORTH_A_HINT * tally.total():
         progress.note(_hint(missing))
 
@@ -126,11 +132,15 @@ class _Rows:
         print(text, file=self._errors or sys.stderr)
 
 
-def _write_lines(rows: _Rows, pool: Pool, out: TextIO, progress: Progress) -> tuple[Counter[str], Counter[str], float]:
-    """How often each kind of verdict came and each undefined name ended a program, and the wall seconds that it took."""
+def _write_lines(
+    rows: _Rows, pool: Pool, out: TextIO, progress: Progress, fields: Sequence[str]
+) -> tuple[Counter[str], Counter[str], Counter[str], float]:
+    """How often each kind of verdict came, each undefined name ended a program, and programs had each kind of static finding;
+    and the wall seconds that it took."""
     table = RewardsConfig()
     tally: Counter[str] = Counter()
     missing: Counter[str] = Counter()
+    found: Counter[str] = Counter()
 
     def show(number: int, seconds: float) -> None:
         progress.update(number, programs_per_second=f"{tally.total() / seconds:.0f}", bad_rows=str(rows.bad))
@@ -138,8 +148,9 @@ def _write_lines(rows: _Rows, pool: Pool, out: TextIO, progress: Progress) -> tu
     start = shown = time.monotonic()
     for verdict in pool.judge_all(rows):
         number, id_ = rows.waiting.popleft()
-        out.write(json.dumps(_line(number, id_, verdict, table)) + "\n")
+        out.write(json.dumps(_line(number, id_, verdict, table, fields)) + "\n")
         tally[_kind(verdict)] += 1
+        found.update({finding.code for finding in verdict.findings})
         if verdict.error_type == "NameError" and (undefined := _UNDEFINED.match(verdict.message)):
             missing[undefined[1]] += 1
         now = time.monotonic()
@@ -148,16 +159,16 @@ def _write_lines(rows: _Rows, pool: Pool, out: TextIO, progress: Progress) -> tu
             show(number, now - start)
     seconds = time.monotonic() - start
     show(rows.read, seconds)
-    return tally, _provided(missing), seconds
+    return tally, _provided(missing), found, seconds
 
 
-def _line(number: int, id_: str | None, verdict: Verdict, table: RewardsConfig) -> dict[str, Any]:
+def _line(number: int, id_: str | None, verdict: Verdict, table: RewardsConfig, names: Sequence[str]) -> dict[str, Any]:
     fields: dict[str, Any] = msgspec.to_builtins(verdict)
     rewards = rewards_of(verdict, table)
     fields["rewards"] = rewards and {name: value and round(value, _PLACES) for name, value in rewards.items()}
     fields["seconds"] = round(verdict.seconds, _PLACES)
     fields["tests"] = [{"outcome": test.outcome, "seconds": round(test.seconds, _PLACES)} for test in verdict.tests]
-    return {"line": number, "problem_id": id_} | {name: fields[name] for name in (*_FIELDS, *_MORE)}
+    return {"line": number, "problem_id": id_} | {name: fields[name] for name in names}
 
 
 def _kind(verdict: Verdict) -> str:
@@ -167,7 +178,15 @@ def _kind(verdict: Verdict) -> str:
 def _table(tally: Counter[str]) -> list[list[str]]:
     order = [outcome.value for outcome in Outcome]
     kinds = sorted(tally, key=lambda kind: (order.index(kind.partition(":")[0]), -tally[kind]))
-    return [[kind, str(tally[kind]), f"{tally[kind] / tally.total():.1%}"] for kind in kinds]
+    return _shares([(kind, tally[kind]) for kind in kinds], tally.total())
+
+
+def _commonest(count: tuple[str, int]) -> tuple[int, str]:
+    return -count[1], count[0]
+
+
+def _shares(counts: Iterable[tuple[str, int]], total: int) -> list[list[str]]:
+    return [[kind, str(count), f"{count / total:.1%}"] for kind, count in counts]
 
 
 def _provided(missing: Counter[str]) -> Counter[str]:

@@ -31,7 +31,7 @@ COLOURS = {
     Outcome.SANDBOX_ERROR: "#8a8a8a",
 }
 """From good to bad, apart for colour-blind eyes too (after Okabe and Ito)."""
-_LINES = ("#2f86c8", "#d9622b", "#1a9e77", "#b0559d", "#e0a100")
+LINES = ("#2f86c8", "#d9622b", "#1a9e77", "#b0559d", "#e0a100", "#7d6fd6", "#8a8a8a")
 _INK = "#010203"
 """Stands for the page's text colour until the drawing is done."""
 _POINTS = 160
@@ -63,13 +63,13 @@ def pass_at_1(models: Mapping[str, Mapping[str, tuple[float, float]]]) -> str:
         for number, (name, scores) in enumerate(models.items()):
             places = [ways.index(way) + 0.16 * (number - (len(models) - 1) / 2) for way in scores]
             rates, errors = zip(*scores.values(), strict=True)
-            axes.errorbar(places, rates, yerr=errors, fmt="o", capsize=3, color=_LINES[number], label=name)
+            axes.errorbar(places, rates, yerr=errors, fmt="o", capsize=3, color=LINES[number], label=name)
         axes.set(ylabel="held-out pass@1 (share)", xlabel="decoding", ylim=(0, 1), xlim=(-0.5, len(ways) - 0.5))
         axes.set_xticks(range(len(ways)), [way.replace("T=", "T = ") for way in ways])
         axes.grid(axis="x", visible=False)
         _legend(axes)
 
-    return _svg("pass", "Held-out pass@1 by model and way of decoding", draw)
+    return svg("pass", "Held-out pass@1 by model and way of decoding", draw)
 
 
 def outcome_mix(rows: Rows) -> str | None:
@@ -92,17 +92,16 @@ def outcome_mix(rows: Rows) -> str | None:
         axes.set(xlabel="optimizer step", ylabel="share of programs", ylim=(0, 1), xlim=(middles[some][0], middles[some][-1]))
         _legend(axes)
 
-    return _svg("outcomes", "Outcomes of sampled programs over steps", draw)
+    return svg("outcomes", "Outcomes of sampled programs over steps", draw)
 
 
 def rewards(rows: Rows) -> str | None:
-    """Mean coarse and adaptive reward, and the share of tokens that fine feedback penalised."""
+    """Mean coarse and adaptive reward."""
     shown = {
         "coarse reward": _values(rows, metrics.REWARD_COARSE),
         "adaptive reward": _values(rows, metrics.REWARD_ADAPTIVE),
-        "share of tokens penalised": _values(rows, metrics.PENALISED),
     }
-    return _lines("rewards", "Rewards over steps", rows, shown, "mean reward, or share of tokens")
+    return _lines("rewards", "Rewards over steps", rows, shown, "mean reward")
 
 
 def lag(rows: Rows, bound: int | None) -> str | None:
@@ -138,11 +137,11 @@ def programs_per_second(rows: Rows) -> str | None:
         return None
 
     def draw(axes: Axes) -> None:
-        axes.plot(middles, rate, color=_LINES[0], linewidth=1.4)
+        axes.plot(middles, rate, color=LINES[0], linewidth=1.4)
         axes.set(xlabel="optimizer step", ylabel="programs per second")
         axes.set_ylim(bottom=0)
 
-    return _svg("programs", "Programs per second", draw)
+    return svg("programs", "Programs per second", draw)
 
 
 def losses(rows: Rows) -> str | None:
@@ -150,6 +149,71 @@ def losses(rows: Rows) -> str | None:
     terms = list(dict.fromkeys(term for row in rows for term in row.get(metrics.LOSS.name, {})))
     shown = {term: _values(rows, metrics.LOSS, term) for term in terms}
     return _lines("losses", "Loss by term over steps", rows, shown, "loss (nats per token)")
+
+
+def advantages(rows: Rows) -> str | None:
+    """Mean advantage of a step's tokens, and its mean size."""
+    shown = {"mean size": _values(rows, metrics.ADVANTAGE_SIZE), "mean": _values(rows, metrics.ADVANTAGE_MEAN)}
+    return _lines("advantages", "Advantages over steps", rows, shown, "advantage (reward)")
+
+
+def entropy(rows: Rows) -> str | None:
+    """Entropy of the policy that learns, and the surprise of the policy that sampled at its own tokens."""
+    shown = {
+        "policy that learns": _values(rows, metrics.POLICY_ENTROPY),
+        "policy that sampled": _values(rows, metrics.ENTROPY),
+    }
+    title = "Entropy over steps"
+    return _lines("entropy", title, rows, shown, "entropy (nats per token)", lambda axes: axes.set_ylim(bottom=0))
+
+
+def ratios(rows: Rows) -> str | None:
+    """Mean and largest importance ratio; on a logarithmic scale where the largest would hide the mean."""
+    largest = _values(rows, metrics.RATIO_MAX)
+    shown = {"mean of the step": _values(rows, metrics.RATIO_MEAN), "largest of the step": largest}
+
+    def finish(axes: Axes) -> None:
+        if np.nanmax(largest, initial=0.0) > 20:
+            axes.set_yscale("log")
+
+    return _lines("ratios", "Importance ratios over steps", rows, shown, "ratio of probabilities", finish)
+
+
+def effective(rows: Rows) -> str | None:
+    """How much of a step's data counts: effective sample size, and tokens whose ratio was cut."""
+    shown = {
+        "effective sample size": _values(rows, metrics.EFFECTIVE),
+        "tokens clipped": _unless_zero(_values(rows, metrics.CLIPPED)),
+    }
+    return _lines("effective", "Effective sample size over steps", rows, shown, "share of tokens", _as_shares)
+
+
+def divergences(rows: Rows) -> str | None:
+    """KL divergence between the policy that learns and the one that sampled, and the frozen reference where there is one."""
+    shown = {
+        "policy that sampled": _values(rows, metrics.KL_BEHAVIOUR),
+        "reference": _values(rows, metrics.KL_REFERENCE),
+    }
+    return _lines("kl", "KL divergence over steps", rows, shown, "KL divergence (nats per token)")
+
+
+def shares(rows: Rows) -> str | None:
+    """Groups that teach nothing by their rewards, and tokens that feedback has a place for."""
+    shown = {
+        "groups of equal rewards": _unless_zero(_values(rows, metrics.ZERO_VARIANCE)),
+        "tokens penalised": _unless_zero(_values(rows, metrics.PENALISED)),
+        "tokens in static findings": _unless_zero(_values(rows, metrics.STATIC)),
+    }
+    return _lines("shares", "Where feedback falls, over steps", rows, shown, "share", _as_shares)
+
+
+def _as_shares(axes: Axes) -> None:
+    axes.set_ylim(0, 1.02)
+
+
+def _unless_zero(series: Array) -> Array:
+    """The series; gaps alone where it is 0 throughout, as what a recipe makes no use of is."""
+    return series if np.nan_to_num(series).any() else np.full_like(series, np.nan)
 
 
 def _lines(
@@ -168,13 +232,13 @@ def _lines(
     edges = _edges(steps, _POINTS)
 
     def draw(axes: Axes) -> None:
-        for (name, values), colour in zip(drawn.items(), _LINES * (1 + len(drawn) // len(_LINES)), strict=False):
+        for (name, values), colour in zip(drawn.items(), LINES * (1 + len(drawn) // len(LINES)), strict=False):
             axes.plot(_mean(steps, edges), _mean(values, edges), color=colour, linewidth=1.4, label=name or None)
         axes.set(xlabel="optimizer step", ylabel=unit)
         finish(axes)
         _legend(axes)
 
-    return _svg(salt, title, draw)
+    return svg(salt, title, draw)
 
 
 def _steps(rows: Rows) -> Array:
@@ -216,10 +280,10 @@ def _legend(axes: Axes) -> None:
         axes.figure.legend(loc="outside upper left", ncols=5)
 
 
-def _svg(salt: str, title: str, draw: Callable[[Axes], None]) -> str:
-    """An <svg> element; `salt` keeps the ids of one page's drawings apart."""
+def svg(salt: str, title: str, draw: Callable[[Axes], None], height: float = 2.9) -> str:
+    """An <svg> element `height` inches high; `salt` keeps the ids of one page's drawings apart."""
     with matplotlib.rc_context({**_STYLE, "svg.hashsalt": salt}):
-        figure = Figure(figsize=(7.0, 2.9))
+        figure = Figure(figsize=(7.0, height))
         draw(figure.subplots())
         sink = io.StringIO()
         figure.savefig(sink, format="svg", transparent=True, metadata=dict.fromkeys(("Creator", "Date", "Format", "Type"), None))

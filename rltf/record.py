@@ -46,6 +46,11 @@ class Record:
         self._summary.problems |= counts
         self._write()
 
+    def corpus(self, programs: int, kept: int) -> None:
+        """The corpus's programs have been run, and those kept that pass."""
+        self._summary.problems |= {"corpus_programs": programs, "corpus_programs_kept": kept}
+        self._write()
+
     def model(self, description: dict[str, str | int]) -> None:
         """The model is there."""
         self._summary.model = description
@@ -136,11 +141,12 @@ def decoding_table(result: StageResult) -> Table:
 
 
 def example_of(entry: LabelledGroup, problems: Sequence[Problem], step: int) -> Example:
-    """One sampled program of a group for the report: one with a located error where there is one."""
+    """One sampled program of a group for the report: one with a located error where there is one, or else with a finding."""
     programs = list(zip(entry.group.programs, entry.verdicts, entry.labels, strict=True))
     sampled = [row for row in programs if not row[0].greedy]
     located = [row for row in sampled if row[1].category is Category.LINE]
-    program, verdict, labels = (located or sampled)[0]
+    found = [row for row in sampled if row[1].findings]
+    program, verdict, labels = (located or found or sampled)[0]
     return Example(
         step=step,
         policy_version=entry.group.policy_version,
@@ -150,6 +156,8 @@ def example_of(entry: LabelledGroup, problems: Sequence[Problem], step: int) -> 
         starts=program.starts,
         ends=program.ends,
         penalised=labels.penalised,
+        static=labels.static,
+        findings=[finding.message for finding in verdict.findings],
         outcome=verdict.outcome,
         detail=verdict.detail,
         error_type=verdict.error_type,

@@ -15,16 +15,19 @@ import msgspec
 import yaml
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
+from pydantic import ValidationError
 
 from contracts import metrics
 from contracts.errors import UserError
 from contracts.files import write_in_one_move
 from contracts.metrics import Metric
+from contracts.objective import ObjectiveConfig
 from contracts.records import Outcome
 from contracts.summary import Evaluation, StageResult, Summary, read_summary
 from rltf import plots
 from rltf.examples import Example, read_examples
 from rltf.monitor import read_metrics
+from rltf.wording import objective_in_words
 
 FILE = "report.html"
 _ERRORS_SHOWN = 15
@@ -40,7 +43,7 @@ def write_report(folder: Path) -> Path:
     """Write folder/report.html in one move and return its path. Raises UserError where the folder holds no readable run."""
     try:
         view = _view(folder)
-    except (msgspec.DecodeError, yaml.YAMLError) as err:
+    except (msgspec.DecodeError, yaml.YAMLError, ValidationError) as err:
         raise UserError(
             f"a file of the run in {folder} cannot be read: {err}", "Move it away to see the rest of the run"
         ) from err
@@ -63,19 +66,22 @@ def _view(folder: Path) -> dict[str, Any]:
     summary = read_summary(summary_path) if summary_path.exists() else Summary(name=config.get("name", folder.name))
     temperature = _main_temperature(config, summary)
     models = _models(summary)
+    examples = read_examples(folder)
     return {
         "summary": summary,
         "step": max(summary.steps, _last(rows, metrics.STEP, 0)),
         "steps_wanted": config.get("steps"),
-        "headline": headline(summary, temperature),
+        "headline": headline(summary, temperature, online=config.get("online", True)),
         "missing": [what for name, what in _PARTS.items() if not (folder / name).exists()],
         "models": list(models),
         "scores": _scores(models),
         "mix": _outcome_shares(models, temperature),
         "temperature": temperature,
+        "objective": objective_in_words(ObjectiveConfig.model_validate(config["objective"])) if "objective" in config else None,
         "corpus": _corpus(config),
         "drawings": _drawings(models, rows, summary.lag.bound),
-        "examples": [(example, list(pieces(example))) for example in read_examples(folder)],
+        "examples": [(example, list(pieces(example))) for example in examples],
+        "finds": any(example.findings for example in examples),
         "colours": {outcome.value: colour for outcome, colour in plots.COLOURS.items()},
         "config_text": config_text,
         **_counts(summary, rows),
@@ -129,10 +135,16 @@ class Score(NamedTuple):
         return abs(self.rate) > 2 * self.error
 
 
-def headline(summary: Summary, temperature: float) -> str:
-    """The result in a sentence; it says "rose" or "fell" only where the change is more than two standard errors."""
+def headline(summary: Summary, temperature: float, *, online: bool = True) -> str:
+    """The result in a sentence; it says "rose" or "fell" only where the change is more than two standard errors.
+
+    `online` false: by the recipe's choice there is no online training.
+    """
     figure = f"Held-out pass@1 at T = {temperature}"
     start, control, final = (_score_at(result, temperature) for result in (summary.start, summary.control, summary.final))
+    if start and not online:
+        supervised = f" before and {control} after the control's supervised steps" if control else ""
+        return f"{figure} is {start}{supervised}; the recipe asks for no online training."
     if not final:
         return (
             f"{figure} was {start} before online training; there is no result after it yet."
@@ -198,11 +210,19 @@ def _outcome_shares(models: Mapping[str, StageResult], temperature: float) -> li
 def _corpus(config: Mapping[str, Any]) -> str:
     """What supervised steps imitate, in words: a noisy corpus and correct solutions make very different controls."""
     problems = config.get("problems", {})
+    primer = problems.get("primer", {})
+    rate, misunderstood = primer.get("bug_rate"), primer.get("misunderstood")
     if problems.get("path"):
-        return "the problem set's own corpus where it ships one, and else its reference solutions"
-    rate = problems.get("primer", {}).get("bug_rate")
-    share = "some" if rate is None else f"{rate:.0%}"
-    return f"the generated problem set's corpus, in which {share} of the programs carry an injected bug"
+        corpus = "the problem set's own corpus where it ships one, and else its reference solutions"
+    else:
+        share = "some" if rate is None else f"{rate:.0%}"
+        corpus = f"the generated problem set's corpus, in which {share} of the programs carry an injected bug"
+        if misunderstood:
+            corpus += (
+                f" and, in {misunderstood:.0%} of the problem families, {primer['misconception_rate']:.0%} follow a wrong idea "
+                "that is the same in all of the family's problems"
+            )
+    return f"those programs that pass their problem's tests of {corpus}" if problems.get("corpus") == "verified" else corpus
 
 
 def _drawings(models: Mapping[str, StageResult], rows: list[dict[str, Any]], lag_bound: int | None) -> dict[str, Markup | None]:
@@ -215,6 +235,12 @@ def _drawings(models: Mapping[str, StageResult], rows: list[dict[str, Any]], lag
         "programs": plots.programs_per_second(rows),
         "seconds": plots.seconds_per_step(rows),
         "losses": plots.losses(rows),
+        "advantages": plots.advantages(rows),
+        "shares": plots.shares(rows),
+        "entropy": plots.entropy(rows),
+        "kl": plots.divergences(rows),
+        "ratios": plots.ratios(rows),
+        "effective": plots.effective(rows),
     }
     return {name: Markup(svg) if svg else None for name, svg in drawn.items()}
 
@@ -224,25 +250,27 @@ def _last(rows: list[dict[str, Any]], metric: Metric, otherwise: Any) -> Any:
 
 
 class Piece(NamedTuple):
-    """Some of a program's text: one penalised token, or all between two of them."""
+    """Some of a program's text: one token that feedback marks, or all between two of them."""
 
     text: str
-    penalised: bool
+    penalised: bool = False
+    static: bool = False
 
 
 def pieces(example: Example) -> Iterator[Piece]:
-    """The program's text, cut at its penalised tokens; together the pieces are the text.
+    """The program's text, cut at its penalised tokens and those of static findings; together the pieces are the text.
 
     Tokens that hold parts of one character share its offsets: the first of them shows it.
     """
     shown = 0
-    for start, end, penalised in zip(example.starts, example.ends, example.penalised, strict=True):
+    static = example.static or [False] * len(example.starts)
+    for start, end, penalised, found in zip(example.starts, example.ends, example.penalised, static, strict=True):
         start = max(start, shown)
-        if not penalised or start >= end:
+        if not (penalised or found) or start >= end:
             continue
         if start > shown:
-            yield Piece(example.text[shown:start], penalised=False)
-        yield Piece(example.text[start:end], penalised=True)
+            yield Piece(example.text[shown:start])
+        yield Piece(example.text[start:end], penalised=penalised, static=found)
         shown = end
     if shown < len(example.text):
-        yield Piece(example.text[shown:], penalised=False)
+        yield Piece(example.text[shown:])

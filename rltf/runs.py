@@ -22,6 +22,8 @@ from problems.sets import check_problem_set
 from rltf.monitor import Monitor
 
 LEAST_FREE_MB = 200
+CHANGEABLE = {"monitor", "ray_address"}
+"""What a resumed run may have otherwise than before."""
 
 
 class Totals(msgspec.Struct, kw_only=True):
@@ -118,9 +120,8 @@ class RunFolder:
     def _check_resumable(self, recipe: Recipe) -> None:
         if not self._state.is_file():
             raise UserError(f"there is no run to resume in {self.path}", "Leave out --resume to start one")
-        changeable = {"monitor", "ray_address"}
-        old = load_recipe(self.path / "config.yaml").model_dump(exclude=changeable)
-        changed = _differences(old, recipe.model_dump(exclude=changeable))
+        old = load_recipe(self.path / "config.yaml").model_dump(exclude=CHANGEABLE)
+        changed = differences(old, recipe.model_dump(exclude=CHANGEABLE))
         if changed:
             raise UserError(
                 f"the run in {self.path} was started with other values: {', '.join(changed)}",
@@ -155,6 +156,11 @@ def check_run(recipe: Recipe, *, resume: bool) -> None:
             "the training problems have no solutions to imitate",
             "Add solutions.json or corpus.json, or set learner.sl_samples=0, warmup.steps=0 and control=false",
         )
+    critic = recipe.objective.reference.critic
+    if critic is not None and not (critic / "config.json").is_file():
+        raise UserError(
+            f"objective.reference.critic={critic} is no model folder", "Name a token classifier's folder, or leave it out"
+        )
     if recipe.monitor.prometheus_port:
         with tempfile.TemporaryDirectory() as scratch:
             Monitor(Path(scratch), recipe.monitor).close()
@@ -162,12 +168,12 @@ def check_run(recipe: Recipe, *, resume: bool) -> None:
         RedisBuffer(recipe.buffer.url, recipe.name, recipe.buffer).close()
 
 
-def _differences(old: dict[str, Any], new: dict[str, Any], prefix: str = "") -> list[str]:
+def differences(old: dict[str, Any], new: dict[str, Any], prefix: str = "") -> list[str]:
     """`key.path=new value (was old value)` for each leaf of two trees of the same shape that differs."""
     found = []
     for key, value in new.items():
         if isinstance(value, dict):
-            found += _differences(old[key], value, f"{prefix}{key}.")
+            found += differences(old[key], value, f"{prefix}{key}.")
         elif value != old[key]:
             found.append(f"{prefix}{key}={value} (was {old[key]})")
     return found

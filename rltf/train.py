@@ -1,6 +1,8 @@
 """One run from problems to report: the stages, each left out where a resumed run has finished it.
 
 problems → model → warm start → evaluation → supervised control → evaluation → online RLTF → evaluation → report
+
+A recipe may leave out the warm start, the control, and online RLTF with its evaluation.
 """
 
 from __future__ import annotations
@@ -8,6 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import ray
@@ -36,6 +39,7 @@ from rltf.progress import Progress, shares
 from rltf.record import Record, example_of
 from rltf.report import write_report
 from rltf.runs import RunFolder, State
+from rltf.verified import verified
 
 STEPS_PER_CALL = 10
 TOKENIZER_TEXTS = 2000
@@ -81,6 +85,8 @@ class Run:
                 train, heldout, dropped = len(self._problems.train), len(self._problems.heldout), self._problems.dropped
                 self._progress.note(f"{train} problems to train on, {heldout} held out, {dropped} left out")
             self._record.problems(self._problems)
+            if recipe.problems.corpus == "verified":
+                self._verify_corpus()
             base = self._base_model()
             url = recipe.buffer.url or stack.enter_context(self._embedded_redis()).url
             self._buffer = RedisBuffer(url, self._state.run, recipe.buffer)
@@ -97,7 +103,18 @@ class Run:
             self._evaluate("start", start)
             if recipe.control:
                 self._control(start)
-            self._online(start)
+            if recipe.online:
+                self._online(start)
+
+    def _verify_corpus(self) -> None:
+        """Leave in the corpus only the programs that pass."""
+        before, whole = self._problems, sum(len(problem.corpus) for problem in self._problems.train)
+        with self._timed("verified corpus", whole, "program"):
+            train = verified(before.train, self._recipe, self._folder.path, self._progress.update)
+        self._problems = replace(before, train=train)
+        kept = sum(len(problem.corpus) for problem in train)
+        self._progress.note(f"{kept} of {whole} corpus programs pass their problem's tests: the others are not imitated")
+        self._record.corpus(whole, kept)
 
     def _embedded_redis(self) -> EmbeddedRedis:
         """On this node alone, unless a cluster's other nodes must reach it."""
@@ -145,7 +162,8 @@ class Run:
         """Online RLTF."""
         recipe, folder = self._recipe, self._folder.checkpoints / "final"
         if "online" not in self._state.done:
-            self._cluster.start_learner(start, recipe.learner.optimizer, recipe.steps)
+            self._cluster.start_learner(start, recipe.learner.optimizer, recipe.steps * recipe.learner.updates)
+            self._cluster.on_ranks("load_frozen", start)
             if self._state.step:
                 self._cluster.on_ranks("load", step_folder(self._folder.checkpoints, self._state.step))
                 self._buffer.rewind(self._state.step, self._state.sequence)

@@ -149,6 +149,27 @@ def without_colon() -> Example:
     )
 
 
+def undefined_on_a_path_not_taken() -> Example:
+    """A failure in which static analysis found `coutn`, in a branch that no test came to."""
+    return example(
+        **tokens("n", " = 0", "\n", "if", " n", ":", "\n", "    n", " = ", "cou", "tn", "\n", "print", "(n)", "\n", ""),
+        step=50,
+        policy_version=48,
+        penalised=[False] * 16,
+        static=[9 <= place < 11 for place in range(16)],
+        findings=["undefined name 'coutn'"],
+        outcome=Outcome.FAILURE,
+        detail=None,
+        error_type=None,
+        message="",
+        passed=3,
+        category=None,
+        coarse=-0.3,
+        fine=0.0,
+        adaptive=0.19,
+    )
+
+
 def record_steps(folder: Path, steps: int = STEPS, seed: int = 3) -> None:
     """metrics.jsonl of the online stage: outcomes drift from START_MIX to FINAL_MIX."""
     rng = np.random.default_rng(seed)
@@ -181,7 +202,27 @@ def _row(step: int, share: np.ndarray, totals: np.ndarray, rng: np.random.Genera
             "fine": float(-0.3 * share[3] + 0.004 * noise[0]),
             "adaptive": float(0.01 * noise[1]),
         },
+        **_signals(step, share, noise),
         metrics.PHASE_SECONDS.name: {"sampling": 0.65 * step, "executing": 0.5 * step, "learning": 0.7 * step},
+    }
+
+
+def _signals(step: int, share: np.ndarray, noise: np.ndarray) -> dict[str, float]:
+    """What the objective was given, of a recipe without importance weights: nothing is clipped."""
+    way = step / STEPS
+    apart = 0.004 + 0.001 * abs(noise[0])
+    return {
+        metrics.ADVANTAGE_MEAN.name: float(-0.2 * share[3] + 0.01 * noise[1]),
+        metrics.ADVANTAGE_SIZE.name: float(0.5 - 0.2 * way + 0.02 * noise[2]),
+        metrics.ZERO_VARIANCE.name: float(0.1 + 0.3 * way),
+        metrics.STATIC.name: float(0.1 * share[2]),
+        metrics.POLICY_ENTROPY.name: float(0.9 - 0.5 * way + 0.02 * noise[3]),
+        metrics.ENTROPY.name: float(0.91 - 0.5 * way + 0.03 * noise[0]),
+        metrics.KL_BEHAVIOUR.name: float(apart),
+        metrics.RATIO_MEAN.name: float(1 + 0.005 * noise[1]),
+        metrics.RATIO_MAX.name: float(2 + abs(noise[2])),
+        metrics.EFFECTIVE.name: float(1 / (1 + 2 * apart)),
+        metrics.CLIPPED.name: 0.0,
     }
 
 

@@ -179,7 +179,8 @@ def _host(problem: Problem, text: str, statements: list[ast.stmt]) -> Host:
 
 def _first(node: ast.stmt) -> int:
     """The first line, decorators counted."""
-    return min([node.lineno, *(one.lineno for one in getattr(node, "decorator_list", []))])
+    starts = [node.lineno, *(one.lineno for one in getattr(node, "decorator_list", []))]
+    return int(min(starts))
 
 
 def _traced(text: str, problem: Problem) -> set[int]:

@@ -17,7 +17,11 @@ from contracts.config import Recipe
 from contracts.errors import UserError
 from contracts.recipe import load_recipe, parse_recipe, write_recipe
 
-RECIPES = sorted((Path(__file__).resolve().parent.parent / "recipes").glob("*.yaml"))
+RECIPES = [
+    path
+    for path in sorted((Path(__file__).resolve().parent.parent / "recipes").glob("*.yaml"))
+    if not path.name.startswith("ablation-")
+]
 
 
 def write(tmp_path: Path, text: str, name: str = "mine.yaml") -> Path:

@@ -7,7 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from contracts.config import Recipe
+from contracts.objective import Baseline, ObjectiveConfig
 from contracts.records import Group, LabelledGroup, Labels, Outcome, Verdict
+from contracts.sections import SamplingConfig
 from learner.advantages import Row, split_evenly, training_rows
 from tests.factories import labelled, program
 
@@ -32,43 +35,53 @@ def group(*feedback: tuple[float, float | None], greedy: tuple[float, float | No
     )
 
 
+def rows_of(entry: LabelledGroup, baseline: Baseline = "greedy", **objective: object) -> list[Row]:
+    """The group's rows under a recipe with this objective."""
+    config = ObjectiveConfig(baseline=baseline, **objective)  # type: ignore[arg-type]
+    return training_rows(entry, Recipe(name="t", objective=config, sampling=SamplingConfig(samples_per_problem=2)))
+
+
+def advantages(rows: list[Row], term: str) -> list[float]:
+    return [row.advantages[term] for row in rows]
+
+
 def test_the_greedy_program_is_the_baseline_and_is_never_trained_on() -> None:
-    rows = training_rows(group((1.0, 1.0), (-0.3, 0.35), (-0.6, None), greedy=(-0.3, 0.1)), "greedy")
+    rows = rows_of(group((1.0, 1.0), (-0.3, 0.35), (-0.6, None), greedy=(-0.3, 0.1)))
     assert [row.token_ids for row in rows] == [[97], [97, 98], [97, 98, 99]]
-    assert [row.coarse for row in rows] == pytest.approx([1.3, 0.0, -0.3])
-    assert [row.adaptive for row in rows] == pytest.approx([0.9, 0.25, 0.0])
+    assert advantages(rows, "coarse") == pytest.approx([1.3, 0.0, -0.3])
+    assert advantages(rows, "adaptive") == pytest.approx([0.9, 0.25, 0.0])
     assert [row.fine for row in rows] == [0.0, 0.0, -0.3]
     assert [row.prompt_ids for row in rows] == [[7, 8]] * 3
     assert [row.penalised for row in rows] == [[True], [True] * 2, [True] * 3]
 
 
 def test_an_errored_greedy_program_enters_the_adaptive_baseline_with_its_coarse_reward() -> None:
-    rows = training_rows(group((1.0, 1.0), (-1.0, None), greedy=(-0.6, None)), "greedy")
-    assert [row.coarse for row in rows] == pytest.approx([1.6, -0.4])
-    assert [row.adaptive for row in rows] == pytest.approx([1.6, 0.0])
+    rows = rows_of(group((1.0, 1.0), (-1.0, None), greedy=(-0.6, None)))
+    assert advantages(rows, "coarse") == pytest.approx([1.6, -0.4])
+    assert advantages(rows, "adaptive") == pytest.approx([1.6, 0.0])
 
 
 def test_the_group_baseline_is_the_mean_over_the_sampled_programs() -> None:
-    rows = training_rows(group((1.0, 1.0), (-0.3, 0.1), (-1.0, None), greedy=(5.0, 5.0)), "group")
+    rows = rows_of(group((1.0, 1.0), (-0.3, 0.1), (-1.0, None), greedy=(5.0, 5.0)), "group")
     assert len(rows) == 3
-    assert [row.coarse for row in rows] == pytest.approx([1.1, -0.2, -0.9])
-    assert [row.adaptive for row in rows] == pytest.approx([1.0 - 0.1 / 3, 0.1 - 0.1 / 3, 0.0])
+    assert advantages(rows, "coarse") == pytest.approx([1.1, -0.2, -0.9])
+    assert advantages(rows, "adaptive") == pytest.approx([1.0 - 0.1 / 3, 0.1 - 0.1 / 3, 0.0])
 
 
 def test_a_group_of_equals_has_no_group_advantage() -> None:
-    rows = training_rows(labelled("g", coarse=(0.5,) * 4), "group")
-    assert [(row.coarse, row.adaptive) for row in rows] == [(0.0, 0.0)] * 4
+    rows = rows_of(labelled("g", coarse=(0.5,) * 4), "group")
+    assert [row.advantages for row in rows] == [{"coarse": 0.0, "adaptive": 0.0}] * 4
 
 
 def test_a_missing_greedy_program_is_an_error_that_names_the_group() -> None:
-    with pytest.raises(ValueError, match="group lonely has no greedy program"):
-        training_rows(labelled("lonely"), "greedy")
+    with pytest.raises(ValueError, match="group lonely: no greedy program"):
+        rows_of(labelled("lonely"))
 
 
 def test_labels_that_do_not_match_the_programs_are_an_error() -> None:
     entry = labelled("g")
     with pytest.raises(ValueError, match="shorter"):
-        training_rows(msgspec.structs.replace(entry, labels=entry.labels[:1]), "group")
+        rows_of(msgspec.structs.replace(entry, labels=entry.labels[:1]), "group")
 
 
 @given(st.lists(st.integers(1, 40), max_size=30), st.integers(1, 12))

@@ -8,18 +8,22 @@ import socket
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 import torch
 import torch.multiprocessing as mp
 
 from contracts.config import Recipe
+from contracts.objective import ObjectiveConfig
 from contracts.records import Group, LabelledGroup, Labels, Outcome, Verdict
 from contracts.sections import DeepSpeedConfig, LearnerConfig, OptimizerConfig, SamplingConfig
 from learner.advantages import Row
 from learner.engine import Engine, TorchEngine
+from learner.frozen import Frozen
 from learner.step_metrics import StepMetrics
 from learner.trainer import Trainer
 from tests.factories import program
+from tests.small_batch import APART, log_likelihood
 from tests.tiny_models import tiny_model
 
 STAGES = (0, 1, 2, 3)
@@ -54,11 +58,19 @@ def corpus(step: int) -> list[Row]:
     return [Row([20 + step, 21], [100 + i] * (i + 1)) for i in range(5)]
 
 
-def recipe(ranks: int) -> Recipe:
+OBJECTIVES: dict[str, tuple[dict[str, Any], int]] = {
+    "grpo": ({"kind": "grpo", "correction": "decoupled", "correction_cap": 1.5, "kl": 0.1}, 2),
+    "rloo": ({"kind": "rloo", "correction": "truncated", "correction_cap": 1.5, "spans": "move"}, 1),
+}
+"""Name → an objective that looks at behaviour log-probs, and updates per step."""
+
+
+def recipe(ranks: int, objective: dict[str, Any] | None = None, updates: int = 1) -> Recipe:
     return Recipe(
         name="t",
         sampling=SamplingConfig(samples_per_problem=2),
-        learner=LearnerConfig(ranks=ranks, batch_samples=6, sl_samples=5, micro_batch=2),
+        objective=ObjectiveConfig.model_validate(objective or {}),
+        learner=LearnerConfig(ranks=ranks, batch_samples=6, sl_samples=5, micro_batch=2, updates=updates),
     )
 
 
@@ -67,6 +79,26 @@ def train(engine: Engine, first: int, last: int) -> list[StepMetrics]:
     trainer = Trainer(engine, recipe(engine.ranks), PAD)
     share = slice(engine.rank, None, engine.ranks)
     return [trainer.step(groups(step)[share], corpus(step)[share], step) for step in range(first, last)]
+
+
+def train_with(engine: Engine, name: str, reference: Path) -> list[StepMetrics]:
+    """Likewise with one of OBJECTIVES, on programs that tiny_model might have sampled some steps ago."""
+    chosen = recipe(engine.ranks, *OBJECTIVES[name])
+    trainer = Trainer(engine, chosen, PAD, Frozen(chosen, str(reference), "cpu"))
+    share = slice(engine.rank, None, engine.ranks)
+    batches = [[as_sampled(entry) for entry in groups(step)] for step in range(STEPS)]
+    return [trainer.step(batch[share], corpus(step)[share], step) for step, batch in enumerate(batches)]
+
+
+def as_sampled(entry: LabelledGroup) -> LabelledGroup:
+    """The group with behaviour log-probs that lie on both sides of the model's."""
+    model, programs = tiny_model(), []
+    for one in entry.group.programs:
+        with torch.no_grad():
+            present = log_likelihood(model, entry.group.prompt_ids, one.token_ids).tolist()
+        behaviour = [x + APART[(t + len(present)) % len(APART)] for t, x in enumerate(present)]
+        programs.append(msgspec.structs.replace(one, logprobs=behaviour))
+    return msgspec.structs.replace(entry, group=msgspec.structs.replace(entry.group, programs=programs))
 
 
 def run_rank(rank: int, ranks: int, port: int, folder: Path) -> None:
@@ -99,6 +131,11 @@ def run_rank(rank: int, ranks: int, port: int, folder: Path) -> None:
         figures[f"extra-{stage}"] = again.load(folder / f"checkpoint-{stage}")["words"]
         figures[f"again-{stage}"] = train(again, SAVED_AFTER, STEPS)
         finish(again, f"again-{stage}")
+    for name in OBJECTIVES:
+        for stage in (0, 3):
+            engine = begin(stage)
+            figures[f"{name}-{stage}"] = train_with(engine, name, folder / "reference")
+            finish(engine, f"{name}-{stage}")
     half = DeepSpeedEngine(tiny_model().train().bfloat16(), DeepSpeedConfig(zero_stage=2, precision="bf16"), OPTIMIZER, STEPS)
     figures["bf16"] = train(half, 0, STEPS)
     figures["told"] = half.broadcast("from rank 0" if rank == 0 else None)
@@ -125,6 +162,7 @@ def ran(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
+    tiny_model(seed=7).save_pretrained(folder / "reference")
     mp.spawn(run_rank, args=(request.param, port, folder), nprocs=request.param)
     return Ran(folder, request.param)
 
@@ -162,6 +200,21 @@ def test_every_stage_reaches_the_weights_and_figures_of_plain_torch(
     for figures in ran.figures:
         for ours, theirs in zip(figures[f"stage-{stage}"], metrics, strict=True):
             assert flat(ours) == pytest.approx(flat(theirs), rel=1e-4)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", OBJECTIVES)
+def test_objectives_reach_the_weights_and_figures_of_plain_torch_whatever_the_ranks(ran: Ran, name: str, tmp_path: Path) -> None:
+    tiny_model(seed=7).save_pretrained(tmp_path)
+    engine = TorchEngine(tiny_model().train(), OPTIMIZER, STEPS)
+    metrics = train_with(engine, name, tmp_path)
+    weights = {key: value.detach() for key, value in engine.model.named_parameters()}
+    assert 0 < min(flat(one)["clipped_tokens_ratio"] for one in metrics) < 1
+    for stage in (0, 3):
+        assert_same_weights(ran.weights(f"{name}-{stage}"), weights)
+        for figures in ran.figures:
+            for ours, theirs in zip(figures[f"{name}-{stage}"], metrics, strict=True):
+                assert flat(ours) == pytest.approx(flat(theirs), rel=1e-3, abs=1e-6)
 
 
 @pytest.mark.slow

@@ -90,7 +90,7 @@ def test_corpus_rows_are_a_program_with_its_end_token_after_its_own_prompt() -> 
     for row, text in zip(rows, texts(rows), strict=True):
         assert row.token_ids[-1] == end
         assert row.prompt_ids == prompts[text]
-        assert (row.coarse, row.adaptive, row.fine, row.penalised) == (0.0, 0.0, 0.0, None)
+        assert (row.advantages, row.fine, row.penalised) == ({}, 0.0, None)
 
 
 def test_draws_are_a_pure_function_of_the_seed() -> None:

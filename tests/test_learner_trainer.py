@@ -4,27 +4,17 @@ from __future__ import annotations
 
 import pytest
 import torch
-from transformers import PreTrainedModel
 
 from contracts.config import Recipe
+from contracts.objective import ObjectiveConfig
 from contracts.records import Group, LabelledGroup, Labels, Outcome, Program, Verdict
-from contracts.sections import LearnerConfig, ObjectiveConfig, OptimizerConfig, SamplingConfig
+from contracts.sections import LearnerConfig, SamplingConfig
 from learner.advantages import Row
-from learner.engine import TorchEngine
 from learner.trainer import Trainer
+from tests.small_batch import Recorder, log_likelihood
 from tests.tiny_models import tiny_model
 
 SL = [Row([3, 4], [30, 31, 32]), Row([5], [33]), Row([6, 7, 8], [34, 35])]
-
-
-class Recorder(TorchEngine):
-    """Keeps each step's gradients, which an engine clears."""
-
-    gradients: dict[str, torch.Tensor]
-
-    def step(self) -> float:
-        self.gradients = {name: value.grad.clone() for name, value in self.model.named_parameters() if value.grad is not None}
-        return super().step()
 
 
 def sampled(length: int, first: int, logprob: float = -1.0, *, truncated: bool = False, greedy: bool = False) -> Program:
@@ -76,13 +66,7 @@ def trainer(micro_batch: int = 4, **objective: float) -> Trainer:
         objective=ObjectiveConfig(**objective),  # type: ignore[arg-type]
         learner=LearnerConfig(batch_samples=4, micro_batch=micro_batch),
     )
-    return Trainer(Recorder(tiny_model().train(), OptimizerConfig(lr=1e-3, grad_clip=0.5), 10), recipe, pad=0)
-
-
-def log_likelihood(model: PreTrainedModel, prompt: list[int], program: list[int]) -> torch.Tensor:
-    """log p of each program token, [T]: one unpadded forward pass, by transformers alone."""
-    logits = model(torch.tensor([prompt + program])).logits[0]
-    return logits.log_softmax(-1)[torch.arange(len(prompt) - 1, len(prompt) + len(program) - 1), program]
+    return Trainer(Recorder(tiny_model()), recipe, pad=0)
 
 
 def test_gradients_are_those_of_the_formulas_on_program_tokens_alone() -> None:
@@ -107,8 +91,8 @@ def test_gradients_are_those_of_the_formulas_on_program_tokens_alone() -> None:
     assert metrics["loss"]["total"] == pytest.approx(loss.item(), rel=1e-5)  # type: ignore[index]
     assert isinstance(taught.engine, Recorder)
     expected = {name: value.grad for name, value in model.named_parameters()}
-    assert taught.engine.gradients.keys() == expected.keys()
-    for name, gradient in taught.engine.gradients.items():
+    assert taught.engine.gradients[0].keys() == expected.keys()
+    for name, gradient in taught.engine.gradients[0].items():
         torch.testing.assert_close(gradient, expected[name], rtol=1e-4, atol=1e-5)
     norm = torch.cat([value.flatten() for value in expected.values() if value is not None]).norm().item()
     assert metrics["gradient_norm"] == pytest.approx(norm, rel=1e-4)
@@ -138,20 +122,19 @@ def test_the_figures_of_a_hand_made_batch() -> None:
     assert losses["total"] == pytest.approx(sum(losses[term] for term in ("sl", "coarse", "fine", "adaptive")))
     assert all(losses[term] != 0.0 for term in ("sl", "coarse", "fine", "adaptive"))
     assert metrics.pop("gradient_norm") > 0  # type: ignore[operator]
-    assert metrics == pytest.approx(
-        {
-            "samples_trained_total": 4,
-            "lag_mean_steps": (2 + 2 + 7 + 7) / 4,
-            "lag_max_steps": 7,
-            "batch_pass_ratio": 0.25,
-            "truncated_ratio": 0.25,
-            "reward_coarse": (1.0 - 0.3 - 0.6 - 0.3) / 4,
-            "reward_adaptive": (1.0 + 0.35 - 0.3) / 3,
-            "penalised_tokens_ratio": 2 / 17,
-            "behaviour_entropy": (7 * 1 + 2 * 2 + 5 * 1 + 3 * 3) / 17,
-            "learning_rate": 1e-3,
-        }
-    )
+    expected = {
+        "samples_trained_total": 4,
+        "lag_mean_steps": (2 + 2 + 7 + 7) / 4,
+        "lag_max_steps": 7,
+        "batch_pass_ratio": 0.25,
+        "truncated_ratio": 0.25,
+        "reward_coarse": (1.0 - 0.3 - 0.6 - 0.3) / 4,
+        "reward_adaptive": (1.0 + 0.35 - 0.3) / 3,
+        "penalised_tokens_ratio": 2 / 17,
+        "behaviour_entropy": (7 * 1 + 2 * 2 + 5 * 1 + 3 * 3) / 17,
+        "learning_rate": 1e-3,
+    }
+    assert {name: metrics[name] for name in expected} == pytest.approx(expected)
 
 
 def test_a_supervised_step_has_its_loss_alone_and_takes_no_weight() -> None:

@@ -14,7 +14,7 @@ from contracts.sections import PromptConfig
 from models.load import check_model_path, load_model, load_tokenizer
 from models.offsets import decode_with_offsets
 from models.prompts import build_prompt, encode_program
-from models.scoring import collate, token_logprobs
+from models.scoring import collate, score, token_logprobs
 from tests.tiny_models import FAMILIES, problem, tiny_model, tiny_tokenizer
 
 
@@ -94,6 +94,31 @@ def test_padding_changes_no_logprob(family: str) -> None:
         alone = token_logprobs(model, collate([prompt], [program], 0))[0]
         torch.testing.assert_close(row[: len(program)], alone, rtol=0, atol=1e-4)
         assert not row[len(program) :].any()
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_scores_are_those_of_the_scaled_distribution_each_program_at_its_own_temperature(family: str) -> None:
+    model = tiny_model(family).eval()
+    prompts, programs, temperatures = [[5, 6, 7], [8], [9, 10]], [[20], [21, 22, 23, 24], [25, 26]], [0.5, 1.0, 3.0]
+    tokens = collate(prompts, programs, 0)
+    found = score(model, tokens, torch.tensor(temperatures))
+    torch.testing.assert_close(found.logprobs, token_logprobs(model, tokens, torch.tensor(temperatures)))
+    assert not found.entropy.requires_grad
+    for i, (prompt, program, temperature) in enumerate(zip(prompts, programs, temperatures, strict=True)):
+        with torch.no_grad():
+            if model.config.is_encoder_decoder:
+                given = torch.tensor([[model.config.decoder_start_token_id, *program[:-1]]])
+                logits = model(input_ids=torch.tensor([prompt]), decoder_input_ids=given).logits[0]
+            else:
+                logits = model(torch.tensor([prompt + program])).logits[0, len(prompt) - 1 : -1]
+        every = (logits.double() / temperature).log_softmax(-1)
+        entropy = -(every.exp() * every).sum(-1)
+        torch.testing.assert_close(found.entropy[i, : len(program)], entropy.float(), rtol=1e-3, atol=1e-4)
+        chosen = every[torch.arange(len(program)), program].float()
+        torch.testing.assert_close(found.logprobs[i, : len(program)].detach(), chosen, rtol=1e-4, atol=1e-3)
+        assert not found.entropy[i, len(program) :].any()
+    torch.testing.assert_close(score(model, tokens, 0.5).logprobs[0], found.logprobs[0])
+    assert not torch.allclose(score(model, tokens).entropy[0, :1], found.entropy[0, :1])
 
 
 @pytest.mark.parametrize("family", ["llama", "t5", "gpt2"])

@@ -6,7 +6,7 @@ import os
 import re
 import subprocess
 import sys
-from collections import Counter
+from collections import Counter, defaultdict
 from contextlib import redirect_stdout
 from hashlib import sha256
 from io import StringIO
@@ -169,6 +169,74 @@ def test_the_tests_of_a_problem_do_not_depend_on_the_corpus() -> None:
     one, other = (generate(PrimerConfig(train=50, heldout=5, corpus_per_problem=n, bug_rate=1.0), 3) for n in (1, 4))
     assert [problem.tests for problem in one.train] == [problem.tests for problem in other.train]
     assert [len(problem.corpus) for problem in other.train] == [4] * 50
+
+
+# misunderstood families
+
+Cell = tuple[str, bool]
+
+
+def cell_of(problem: Problem) -> Cell:
+    return problem.source, problem.fn_name is None
+
+
+def wrong_ideas(problems: list[Problem]) -> dict[Cell, set[tuple[int, int | str]]]:
+    """What the corpus writes in place of what is right, by family and kind: the first changed token's place and change."""
+    found: dict[Cell, set[tuple[int, int | str]]] = defaultdict(set)
+    for problem in problems:
+        right = re.findall(r"-?\d+|\w+|[^\w\s]", problem.solutions[0])
+        for program in set(problem.corpus) - set(problem.solutions):
+            wrong = re.findall(r"-?\d+|\w+|[^\w\s]", program)
+            place = next(at for at, (old, new) in enumerate(zip(right, wrong, strict=False)) if old != new)
+            old, new = right[place], wrong[place]
+            name = re.fullmatch("[a-z]", new) and right[place - 1] != "'"
+            shift = int(new) - int(old) if re.fullmatch(r"-?\d+", old + "0") and re.fullmatch(r"-?\d+", new) else None
+            found[cell_of(problem)].add((place, "argument" if name else new if shift is None else shift))
+    return found
+
+
+def test_a_misunderstood_family_has_the_same_wrong_idea_in_all_of_its_problems() -> None:
+    config = PrimerConfig(misunderstood=1.0, misconception_rate=1.0, bug_rate=0.0)
+    train = generate(config, 2).train
+    ideas = wrong_ideas(train)
+    assert len(ideas) == len({cell_of(problem) for problem in train}) - 2, "no rule leads to a wrong answer for one family"
+    assert {cell: idea for cell, idea in ideas.items() if len(idea) > 1} == {}
+    assert len({idea for found in ideas.values() for idea in found}) > 30, "families have ideas of their own"
+    failing = [program for problem in train for program in problem.corpus if program not in problem.solutions]
+    assert len(failing) / 6000 > 0.95
+    for problem in train:
+        wrong = set(problem.corpus) - set(problem.solutions)
+        assert all(outcome_of(problem, program, problem.tests) is Outcome.FAILURE for program in wrong)
+
+
+def test_wrong_ideas_come_at_their_rate_and_slips_at_theirs() -> None:
+    ours = PrimerConfig(misunderstood=0.3, misconception_rate=0.6, bug_rate=0.0)
+    train = generate(ours, 4).train
+    misunderstood = {source for source, _ in wrong_ideas(train)}
+    assert len(misunderstood) == round(0.3 * len(FAMILIES))
+    programs = [program not in p.solutions for p in train if p.source in misunderstood for program in p.corpus]
+    assert mean(programs) == pytest.approx(0.6, abs=0.04)
+    slips = generate(PrimerConfig(misunderstood=0.3, misconception_rate=0.6, bug_rate=1.0), 4).train
+    assert all(program not in problem.solutions for problem in slips for program in problem.corpus)
+
+
+def test_wrong_ideas_are_the_same_for_a_seed_however_many_problems_there_are() -> None:
+    few, many = (PrimerConfig(train=n, misunderstood=0.5, misconception_rate=1.0, bug_rate=0.0) for n in (300, 900))
+    some, all_ = wrong_ideas(generate(few, 5).train), wrong_ideas(generate(many, 5).train)
+    assert len(some) > 50
+    assert {cell: all_[cell] for cell in some} == some
+    assert wrong_ideas(generate(many, 6).train) != all_
+    assert generate(few, 5) == generate(few, 5)
+
+
+def test_wrong_ideas_change_nothing_but_the_corpus_of_misunderstood_families() -> None:
+    plain, wrong = (generate(PrimerConfig(train=800, misunderstood=share), 3) for share in (0.0, 0.4))
+    assert wrong.heldout == plain.heldout
+    other = [now.source for now, before in zip(wrong.train, plain.train, strict=True) if now.corpus != before.corpus]
+    assert 20 <= len(set(other)) <= round(0.4 * len(FAMILIES))
+    same = [msgspec.structs.replace(problem, corpus=()) for problem in wrong.train]
+    assert same == [msgspec.structs.replace(problem, corpus=()) for problem in plain.train]
+    assert generate(PrimerConfig(train=200, misconception_rate=1.0), 3) == generate(PrimerConfig(train=200), 3)
 
 
 def test_more_than_there_are_is_refused() -> None:

@@ -24,7 +24,7 @@ from rltf.runs import RunFolder, check_run
 from tests.cli import RECIPE, begun, refused, rltf, snapshot
 from tests.tiny_models import tiny_model, tiny_tokenizer
 
-COMMANDS = ("train", "warmup", "eval", "report", "label", "problems", "doctor")
+COMMANDS = ("train", "warmup", "eval", "ablate", "report", "label", "problems", "doctor")
 HEAVY = {"torch", "ray", "transformers", "deepspeed", "numpy", "redis", "matplotlib"}
 
 # Help

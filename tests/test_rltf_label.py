@@ -146,6 +146,32 @@ def test_apps_mode_compares_and_imports_as_the_apps_harness_does(tmp_path: Path)
     assert hinted == [True, False, False, True]
 
 
+def test_findings_are_written_where_they_are_asked_for(tmp_path: Path) -> None:
+    lazy = f"def debug():\n    print(valeur, état)\n{GOOD}"
+    programs = write(
+        tmp_path / "p.jsonl",
+        *({"problem_id": "0001", "code": code} for code in (lazy, GOOD, f"{GOOD}\nraise NotImplemented", "print(")),
+    )
+    output = tmp_path / "o.jsonl"
+    command = (f"--problems={problem_set(tmp_path)}", f"--programs={programs}", f"--output={output}", "--cores=1")
+    done = rltf("label", *command, "--analyse")
+    assert done.returncode == 0, done.stderr
+    rows = read(output)
+    assert [list(row) for row in rows] == [[*KEYS, "findings"]] * 4
+    assert [row["outcome"] for row in rows] == ["pass", "pass", "runtime_error", "syntax_error"]
+    assert rows[0]["findings"] == [
+        {
+            "code": "undefined-name",
+            "message": f"undefined name '{name}'",
+            "span": {"start_line": 2, "end_line": 2, "start_char": start, "end_char": start + len(name)},
+        }
+        for name, start in (("valeur", 23), ("état", 31))
+    ]
+    assert [[found["code"] for found in row["findings"]] for row in rows[1:]] == [[], ["not-an-exception"], []]
+    assert re.search(r"undefined-name\W+1\W+25\.0%", done.stdout)
+    assert re.search(r"not-an-exception\W+1\W+25\.0%", done.stdout)
+
+
 # Rewards
 
 

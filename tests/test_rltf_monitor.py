@@ -11,8 +11,11 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from contracts import metrics
 from contracts.errors import UserError
+from contracts.objective import ObjectiveConfig
 from contracts.sections import MonitorConfig
+from learner.step_metrics import global_metrics, local_sums
 from rltf.monitor import Monitor, read_metrics
+from tests.factories import labelled
 
 
 def _free_port() -> int:
@@ -78,6 +81,45 @@ def test_every_declared_metric_can_be_scraped(tmp_path: Path) -> None:
     with Monitor(tmp_path, MonitorConfig(prometheus_port=port)) as monitor:
         monitor.record("online", {metric.name: {"a": 1.5} if metric.label else 1.5 for metric in metrics.ALL})
         assert set(_scrape(port)) == {("rltf_" + metric.name, "a" if metric.label else "") for metric in metrics.ALL}
+
+
+TRAINING_SIGNALS = {
+    "advantage_mean": -0.1,
+    "advantage_size": 0.4,
+    "policy_entropy": 1.2,
+    "kl_behaviour": 0.01,
+    "kl_reference": 0.2,
+    "importance_ratio_mean": 1.01,
+    "importance_ratio_max": 3.5,
+    "clipped_tokens_ratio": 0.05,
+    "effective_samples_ratio": 0.9,
+    "zero_variance_groups_ratio": 0.5,
+    "static_tokens_ratio": 0.02,
+}
+
+
+def test_training_signals_are_served_as_gauges_that_may_fall(tmp_path: Path) -> None:
+    port = _free_port()
+    with Monitor(tmp_path, MonitorConfig(prometheus_port=port)) as monitor:
+        monitor.record("online", {name: value + 1 for name, value in TRAINING_SIGNALS.items()})
+        monitor.record("online", {**TRAINING_SIGNALS, "loss": {"sl": 0.5, "static": -0.25, "kl": 0.125, "total": 0.375}})
+        served = _scrape(port)
+    losses = {("rltf_loss", "sl"): 0.5, ("rltf_loss", "static"): -0.25, ("rltf_loss", "kl"): 0.125, ("rltf_loss", "total"): 0.375}
+    assert served == {("rltf_" + name, ""): value for name, value in TRAINING_SIGNALS.items()} | losses
+
+
+def test_what_the_learner_measures_is_served(tmp_path: Path) -> None:
+    config = ObjectiveConfig(kind="grpo", static=1.0, kl=0.1)
+    figures = dict.fromkeys(("scored", "ratio", "ratio_squared", "ratio_max", "kl_reference", "kl_behaviour"), 1.0)
+    sums = local_sums([labelled("g")], figures, step=0, rank=0, ranks=1, config=config)
+    measured = global_metrics(sums, ranks=1)
+    assert set(TRAINING_SIGNALS) <= set(measured)
+    port = _free_port()
+    with Monitor(tmp_path, MonitorConfig(prometheus_port=port)) as monitor:
+        monitor.record("online", measured)
+        served = _scrape(port)
+    assert {name.removeprefix("rltf_") for name, _ in served} == set(measured)
+    assert {term for name, term in served if name == "rltf_loss"} == {"sl", "coarse", "fine", "adaptive", "static", "kl", "total"}
 
 
 def test_counters_never_fall_but_gauges_may(tmp_path: Path) -> None:

@@ -126,13 +126,23 @@ def test_the_bound_of_the_local_recipe() -> None:
     [
         ({}, 8),
         ({"weights": {"sync_every": 50}}, 49 + 8),
+        ({"weights": {"sync_every": 5, "hold_back": 2}}, 14 + 8),
         ({"actors": {"in_flight": 1}}, 2 * (256 + 128) // 128),
         ({"buffer": {"capacity": 128}}, 2 * (128 + 256) // 128),
         ({"buffer": {"capacity": 200}}, 2 * (200 + 256) // 128),
         ({"buffer": {"max_lag": 5}}, 5),
         ({"learner": {"batch_samples": 126}}, 8),
     ],
-    ids=["as it is", "rare publications", "one in flight", "small buffer", "rounded down", "max_lag", "whole groups"],
+    ids=[
+        "as it is",
+        "rare publications",
+        "publications held back",
+        "one in flight",
+        "small buffer",
+        "rounded down",
+        "max_lag",
+        "whole groups",
+    ],
 )
 def test_the_bound_follows_from_the_recipe(sections: dict[str, Any], bound: int) -> None:
     assert lag_bound(recipe(**sections)).bound == bound
@@ -204,6 +214,18 @@ def test_in_deterministic_mode_few_groups_wait(sync_every: int, problems: int, m
         checkpoint={"every": 20 * sync_every},
     )
     assert lag_bound(one_at_a_time).bound == bound
+
+
+def test_the_bound_and_its_formula_count_publications_that_are_held_back() -> None:
+    held = {"weights": {"sync_every": 3, "hold_back": 2}}
+    assert "S (1 + H) - 1 + 2 (C + F) / B) with S = sync_every = 3, H = hold_back = 2" in lag_bound(recipe(**held)).formula
+    assert "hold_back" not in lag_bound(recipe()).formula
+    taking_turns = {"deterministic": True, "actors": {"in_flight": 1}, "buffer": {"capacity": 384}, "checkpoint": {"every": 3}}
+    found = lag_bound(recipe(**held, **taking_turns))
+    assert found.bound == 3 * 3 - 1 + (32 + 32 - 2) // 32
+    assert "S (1 + H) - 1 + (P + G - 2) / G" in found.formula
+    with pytest.raises(UserError, match=r"make samples 8 steps old: buffer\.max_lag=7"):
+        recipe(**held, buffer={"max_lag": 7})
 
 
 @given(

@@ -1,23 +1,32 @@
 """The report: its numbers, its honesty, and that nothing a program says gets out of its box."""
 
+import json
 import re
 from html.parser import HTMLParser
 from pathlib import Path
 
+import msgspec
 import pytest
 import yaml
-from fake_run import example, passing, record_steps, result, summary, tokens, write_run
-from hypothesis import given
-from hypothesis import strategies as st
+from fake_run import (
+    example,
+    passing,
+    record_steps,
+    result,
+    summary,
+    tokens,
+    undefined_on_a_path_not_taken,
+    write_run,
+)
 
 from contracts.config import Recipe
 from contracts.errors import UserError
 from contracts.recipe import write_recipe
 from contracts.records import Outcome
-from contracts.summary import write_summary
+from contracts.summary import StageResult, write_summary
 from rltf import plots
 from rltf.examples import append_examples, read_examples
-from rltf.report import headline, pieces, write_report
+from rltf.report import headline, write_report
 
 
 class Page(HTMLParser):
@@ -113,6 +122,18 @@ def test_headline_says_what_is_missing(changes: dict, words: str) -> None:
     assert headline(summary(**changes), 1.0).endswith(words)
 
 
+@pytest.mark.parametrize(
+    ("control", "words"),
+    [
+        (result(0.33, 0.8), "is 0.30 ± 0.02 before and 0.33 ± 0.02 after the control's supervised steps"),
+        (None, "is 0.30 ± 0.02"),
+    ],
+)
+def test_headline_of_a_run_without_online_training_by_choice(control: StageResult | None, words: str) -> None:
+    text = headline(summary(final=None, control=control), 1.0, online=False)
+    assert text == f"Held-out pass@1 at T = 1.0 {words}; the recipe asks for no online training."
+
+
 # -- the page
 
 
@@ -135,7 +156,8 @@ def test_page_shows_the_run(tmp_path: Path) -> None:
     assert "corpus, in which 50% of the programs carry an injected bug" in words
     assert "not finished" not in words
     assert "Not drawn" not in words
-    assert len(re.findall("<svg ", (tmp_path / "run" / "report.html").read_text())) == 7
+    assert len(re.findall("<svg ", (tmp_path / "run" / "report.html").read_text())) == 13
+    assert "The objective is RLTF's own:" in words
 
 
 def test_page_needs_no_network_and_runs_no_script(tmp_path: Path) -> None:
@@ -192,6 +214,44 @@ def test_marks_cover_exactly_the_penalised_tokens(tmp_path: Path) -> None:
     assert [text.removeprefix("\n") for text in page.programs] == [kept.text for kept in read_examples(folder)]
 
 
+def test_static_findings_are_marked_apart_from_penalties(tmp_path: Path) -> None:
+    both = example(static=[place == 7 for place in range(15)], findings=["undefined name 'lenn'"])
+    write_summary(summary(), tmp_path / "summary.json")
+    append_examples(tmp_path, [undefined_on_a_path_not_taken(), both])
+    page = _page(tmp_path)
+    assert page.marks == [
+        ("coloured", ""),
+        ("underlined", ""),
+        ("cou", "token “cou”, in a static finding"),
+        ("tn", "token “tn”, in a static finding"),
+        ("n", "token “n”, fine reward -0.3"),
+        (" =", "token “ =”, fine reward -0.3"),
+        (" len", "token “ len”, fine reward -0.3, in a static finding"),
+        ("n", "token “n”, fine reward -0.3"),
+        ("(s)", "token “(s)”, fine reward -0.3"),
+    ]
+    classes = re.findall(r'<mark class="([^"]*)"', (tmp_path / "report.html").read_text())
+    assert classes == ["fine", "static", "static", "static", "fine", "fine", "fine static", "fine", "fine"]
+    assert "static analysisundefined name 'coutn' rewards" in _words(page)
+    assert [text.removeprefix("\n") for text in page.programs] == [kept.text for kept in read_examples(tmp_path)]
+
+
+def test_findings_say_nothing_as_markup(tmp_path: Path) -> None:
+    write_summary(summary(), tmp_path / "summary.json")
+    append_examples(tmp_path, [example(findings=["undefined name '<script>'"])])
+    page = _page(tmp_path)
+    assert "undefined name '<script>'" in page.text
+    assert "script" not in page.tags
+
+
+def test_examples_of_runs_without_static_analysis_are_read(tmp_path: Path) -> None:
+    row = json.loads(msgspec.json.encode(passing()))
+    del row["static"], row["findings"]
+    (tmp_path / "examples.jsonl").write_text(json.dumps(row) + "\n")
+    assert read_examples(tmp_path) == [passing()]
+    assert "underlined" not in _words(_page(tmp_path))
+
+
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
@@ -226,18 +286,40 @@ def test_page_with_a_single_step_draws_no_lines(tmp_path: Path) -> None:
     assert _words(_page(tmp_path)).count("Not drawn") == 7
 
 
+def test_page_without_a_recipe_says_nothing_of_the_objective(tmp_path: Path) -> None:
+    write_summary(summary(), tmp_path / "summary.json")
+    assert "The objective" not in _words(_page(tmp_path))
+
+
 def test_page_without_an_evaluation_of_the_control(tmp_path: Path) -> None:
     words = _words(_page(write_run(tmp_path, control=None)))
     assert "pass@1, T = 1.0 0.30 ± 0.02 0.52 ± 0.02" in words
     assert "+ 110 supervised steps" not in words
 
 
+def test_page_of_a_run_without_online_training(tmp_path: Path) -> None:
+    folder = write_run(tmp_path, final=None, steps=0)
+    (folder / "metrics.jsonl").unlink()
+    config = yaml.safe_load((folder / "config.yaml").read_text())
+    (folder / "config.yaml").write_text(yaml.safe_dump(config | {"online": False}))
+    words = _words(_page(folder))
+    assert "the recipe asks for no online training." in words
+    assert "+ 110 supervised steps" in words, "the control's steps are the recipe's, not those of the online stage"
+    assert "not finished" not in words
+
+
 def test_page_says_what_supervised_steps_imitated(tmp_path: Path) -> None:
     folder = write_run(tmp_path)
     config = yaml.safe_load((folder / "config.yaml").read_text())
+    config["problems"]["primer"] |= {"misunderstood": 0.3, "misconception_rate": 0.6}
+    (folder / "config.yaml").write_text(yaml.safe_dump(config))
+    assert "in 30% of the problem families, 60% follow a wrong idea" in _words(_page(folder))
     config["problems"]["path"] = "apps"
     (folder / "config.yaml").write_text(yaml.safe_dump(config))
     assert "imitated the problem set's own corpus where it ships one" in _words(_page(folder))
+    config["problems"]["corpus"] = "verified"
+    (folder / "config.yaml").write_text(yaml.safe_dump(config))
+    assert "imitated those programs that pass their problem's tests of the problem set's own corpus" in _words(_page(folder))
 
 
 def test_a_folder_without_a_run_is_refused(tmp_path: Path) -> None:
@@ -254,31 +336,11 @@ def test_a_broken_file_is_named_as_bad_input(tmp_path: Path, name: str) -> None:
         write_report(tmp_path)
 
 
-# -- examples
-
-
-def test_examples_are_appended_and_a_torn_line_is_dropped(tmp_path: Path) -> None:
-    assert read_examples(tmp_path) == []
-    append_examples(tmp_path, [example()])
-    path = tmp_path / "examples.jsonl"
-    path.write_bytes(path.read_bytes() + b'{"step": 1')
-    assert read_examples(tmp_path) == [example()]
-    append_examples(tmp_path, [passing(), example(step=99)])
-    assert read_examples(tmp_path) == [example(), passing(), example(step=99)]
-
-
-@given(st.lists(st.tuples(st.text(max_size=4), st.booleans()), max_size=12))
-def test_pieces_are_the_text_and_colour_its_penalised_characters(drawn: list[tuple[str, bool]]) -> None:
-    kept = example(**tokens(*(text for text, _ in drawn)), penalised=[penalised for _, penalised in drawn])
-    cut = list(pieces(kept))
-    assert "".join(piece.text for piece in cut) == kept.text
-    coloured = [piece.penalised for piece in cut for _ in piece.text]
-    assert coloured == [penalised for text, penalised in drawn for _ in text]
-
-
-def test_tokens_that_share_a_character_show_it_once() -> None:
-    kept = example(text="aéb", starts=[0, 1, 1, 2], ends=[1, 2, 2, 3], penalised=[False, True, True, False])
-    assert [tuple(piece) for piece in pieces(kept)] == [("a", False), ("é", True), ("b", False)]
+def test_an_objective_that_this_version_does_not_know_is_named_as_bad_input(tmp_path: Path) -> None:
+    write_run(tmp_path)
+    (tmp_path / "config.yaml").write_text("objective: {kind: unheard-of}\n")
+    with pytest.raises(UserError, match=r"cannot be read(.|\n)*unheard-of"):
+        write_report(tmp_path)
 
 
 # -- plots
@@ -311,7 +373,8 @@ def test_lag_bound_is_drawn_only_where_it_fits() -> None:
 def test_numbers_that_are_not_there_leave_gaps() -> None:
     rows = [{"step": step, "reward_adaptive": None if step % 2 else 0.5, "reward_coarse": 0.1} for step in range(8)]
     assert "adaptive reward" in (plots.rewards(rows) or "")
-    assert "share of tokens penalised" not in (plots.rewards(rows) or "")
+    assert "coarse reward" in (plots.rewards(rows) or "")
+    assert plots.rewards([{"step": step, "reward_adaptive": None} for step in range(8)]) is None
 
 
 def test_summary_alone_is_enough_for_a_page(tmp_path: Path) -> None:

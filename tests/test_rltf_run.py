@@ -76,6 +76,18 @@ def test_runs_of_every_shape_end_well(tmp_path: Path, settings: tuple[str, ...])
         assert summary.model["architecture"] == "T5ForConditionalGeneration"
 
 
+def test_a_run_without_online_training_ends_with_what_came_before_it(tmp_path: Path) -> None:
+    summary = run(tmp_path, "online=false", "problems.corpus=verified", "problems.primer.misunderstood=0.5")
+    assert (summary.status, summary.steps, summary.samples_trained, summary.final) == ("done", 0, 0, None)
+    assert summary.start is not None
+    assert summary.control is not None
+    assert summary.problems["corpus_programs"] == 80
+    assert 0 < summary.problems["corpus_programs_kept"] < 40, "of 80, 70% or more are wrong"
+    assert online_rows(tmp_path) == []
+    assert not (tmp_path / "small" / "checkpoints" / "final").exists()
+    assert "the recipe asks for no online training" in (tmp_path / "small" / "report.html").read_text()
+
+
 def test_a_run_uses_a_redis_that_is_already_there_and_leaves_it_clean(tmp_path: Path, redis_url: str) -> None:
     import redis
 
@@ -146,15 +158,21 @@ def test_doctor_finds_what_a_run_needs() -> None:
         assert finding in " ".join(done.stdout.split())
 
 
-def test_the_real_loop_does_what_the_boring_one_does(tmp_path: Path) -> None:
-    run(tmp_path, *DETERMINISTIC)
+@pytest.mark.parametrize("held_back", [False, True], ids=["newest weights", "two publications behind"])
+def test_the_real_loop_does_what_the_boring_one_does(tmp_path: Path, held_back: bool) -> None:
+    settings = ("sampling.problems_per_batch=4", "weights.sync_every=1", "weights.hold_back=2", "weights.checksum=true")
+    summary = run(tmp_path, *DETERMINISTIC, *(settings if held_back else ()))
     folder = tmp_path / "small"
     recipe = load_recipe(folder / "config.yaml")
     problems, _ = read_folder(folder / "problems" / "train")
-    boring = [step[m.LOSS.name] for step in serial_loop(recipe, problems, str(folder / "checkpoints" / "start"))]
+    boring = list(serial_loop(recipe, problems, str(folder / "checkpoints" / "start")))
     assert len(boring) == 6
-    for real, expected in zip(losses(tmp_path), boring, strict=True):
-        assert real == pytest.approx(expected, rel=1e-3, abs=1e-5)
+    for real, expected in zip(online_rows(tmp_path), boring, strict=True):
+        assert real[m.LOSS.name] == pytest.approx(expected[m.LOSS.name], rel=1e-3, abs=1e-5)
+        assert real[m.LAG_MAX.name] == expected[m.LAG_MAX.name]
+    if held_back:  # every step takes the one batch that was sampled for it
+        assert [row[m.LAG_MAX.name] for row in online_rows(tmp_path)] == [0, 1, 2, 2, 2, 2]
+        assert (summary.lag.maximum, summary.lag.mean) == (2, 9 / 6)
 
 
 DETERMINISTIC = (

@@ -196,6 +196,45 @@ def test_a_broken_sending_is_raised_at_the_next_publication() -> None:
         publish(publisher, 2, 0.0)
 
 
+def published(publisher: Publisher, version: int) -> int:
+    """Publish weights that are all `version`, as a learner rank does; returns the checksum of what is sent."""
+    publisher.wait()
+    for buffer in publisher.staging:
+        buffer.fill_(version)
+    sent = publisher.hold(version)
+    total = checksum(publisher.staging)
+    publisher.send(sent)
+    return total
+
+
+@given(st.integers(0, 4), st.lists(st.integers(1, 6), min_size=1, max_size=3))
+def test_samplers_stay_so_many_publications_behind_in_each_stage(hold_back: int, stages: list[int]) -> None:
+    transport = MemoryTransport()
+    publisher, receiver = Publisher(transport, LAYOUT, "cpu", hold_back), Receiver(transport, LAYOUT, "cpu")
+    model = parameters(-1)
+    for publications in stages:
+        for version in range(publications):
+            total = published(publisher, version)
+            publisher.wait()
+            due = max(0, version - hold_back)
+            assert receiver.receive() == due
+            assert receiver.checksum() == total, "the checksum is that of what was sent"
+            assert receiver.apply(model) == due
+            assert {*model["w"].flatten().tolist(), *model["b"].tolist()} == {float(due)}
+        publisher.forget()
+    publisher.close()
+
+
+def test_the_versions_of_five_publications_two_behind() -> None:
+    gate = Gate()
+    gate.open.set()
+    publisher = Publisher(gate, LAYOUT, "cpu", hold_back=2)
+    for version in range(5):
+        published(publisher, version)
+    publisher.close()
+    assert gate.sent == [(0, 0.0), (0, 0.0), (0, 0.0), (1, 1.0), (2, 2.0)]
+
+
 class Torn(MemoryTransport):
     """The line breaks in the middle of the second publication."""
 

@@ -21,6 +21,7 @@ from contracts.sections import ModelConfig
 from models.load import without_dropout
 from models.tiny import build_model, train_tokenizer
 
+torch.set_num_threads(1)  # threads over tensors this small do nothing but wait for each other
 FAMILIES = ("llama", "t5", "gpt2", "qwen2", "codegen")
 TEXTS = [
     "Read n integers. Print the sum of those greater than 3.\nprint(sum(x for x in a if x > 3))\n",
@@ -58,6 +59,10 @@ def tiny_model(family: str = "llama", seed: int = 0) -> PreTrainedModel:
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.mul_(3.0)
+    for module in model.modules():  # no dropout, as in all that models/load.py loads
+        for name in ("p", "dropout"):
+            if isinstance(getattr(module, name, None), float):
+                setattr(module, name, 0.0)
     return model
 
 

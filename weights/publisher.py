@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections import deque
 from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 
@@ -14,10 +15,14 @@ from weights.buckets import Layout, allocate, checksum, scatter_from
 
 
 class Publisher:
-    """The learner's staging copy, sent from a thread of its own: a slow sampler never stalls a rank."""
+    """The learner's staging copy, sent from a thread of its own: a slow sampler never stalls a rank.
 
-    def __init__(self, source: Source, layout: Layout, device: str | torch.device) -> None:
+    With `hold_back` of k samplers stay k publications behind: the newest k + 1 are kept, in main memory, and the oldest is sent.
+    """
+
+    def __init__(self, source: Source, layout: Layout, device: str | torch.device, hold_back: int = 0) -> None:
         self.staging = allocate(layout, device)
+        self._held: deque[tuple[int, list[Tensor]]] = deque(maxlen=hold_back + 1)
         self._source = source
         self._thread = ThreadPoolExecutor(1, "publisher")
         self._sending: Future[None] | None = None
@@ -26,6 +31,20 @@ class Publisher:
         """Return when the staging copy may be overwritten. Raises what the last sending raised."""
         if self._sending is not None:
             self._sending.result()
+
+    def forget(self) -> None:
+        """What comes next owes nothing to what was published before: it is sent at once."""
+        self._held.clear()
+
+    def hold(self, version: int) -> int:
+        """Keep the staging copy, just filled, and put into it what is due for sending; returns the version of that."""
+        if self._held.maxlen == 1:
+            return version
+        self._held.append((version, [buffer.to("cpu", copy=True) for buffer in self.staging]))
+        oldest, kept = self._held[0]
+        for buffer, content in zip(self.staging, kept, strict=True):
+            buffer.copy_(content)
+        return oldest
 
     def send(self, version: int) -> None:
         """Start sending the staging copy."""

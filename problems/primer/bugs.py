@@ -16,11 +16,13 @@ from problems.primer.trial import outcome
 Rule = tuple[str, tuple[str, ...] | Callable[[Random, str], str]]
 
 
-def _off_by_one(rng: Random, number: str) -> str:
+def off_by_one(rng: Random, number: str) -> str:
+    """The number above or below; no number is negative."""
     return str(int(number) + rng.choice((-1, 1))) if number != "0" else "1"
 
 
-def _other_letter(rng: Random, letter: str) -> str:
+def other_letter(rng: Random, letter: str) -> str:
+    """Any lower-case letter but this one."""
     return rng.choice([other for other in "abcdefghijklmnopqrstuvwxyz" if other != letter])
 
 
@@ -34,7 +36,7 @@ RULES: dict[Outcome, tuple[Rule, ...]] = {
         (r"(?<=:\n) +", ("",)),
     ),
     Outcome.RUNTIME_ERROR: (
-        (r"\b[a-z]\b(?!')", _other_letter),
+        (r"\b[a-z]\b(?!')", other_letter),
         (r"\blen\b", ("size",)),
         (r"\bsum\b", ("total",)),
         (r"\bsorted\b", ("sort",)),
@@ -47,8 +49,8 @@ RULES: dict[Outcome, tuple[Rule, ...]] = {
         (r"range\(len\((\w)\)\)", (r"range(len(\1) + 1)",)),
     ),
     Outcome.FAILURE: (
-        (r"\b\d+\b", _off_by_one),
-        (r"(?<=')[a-z](?=')", _other_letter),
+        (r"\b\d+\b", off_by_one),
+        (r"(?<=')[a-z](?=')", other_letter),
         (r"(?<= )[<>](?= )", ("<=", ">=", "<", ">")),
         (r"==|!=", ("==", "!=", ">")),
         (r"(?<= )[-+*%](?= )", ("+", "-", "*")),

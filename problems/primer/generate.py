@@ -13,6 +13,7 @@ from contracts.records import Problem, Test
 from contracts.sections import PrimerConfig
 from problems.primer.bugs import with_bug
 from problems.primer.families import FAMILIES, Family
+from problems.primer.misconceptions import Idea, Trial, wrong_idea
 from problems.primer.render import KINDS, VARIANTS, Kind, Text, Variant, render
 from problems.primer.trial import answer, compiled
 
@@ -20,6 +21,8 @@ VISIBLE, HIDDEN = 9, 8
 """Tests per problem."""
 _HELD_OUT_ONE_IN = 4
 """At most one in so many of the constants of a family and kind is held out, and none where there are fewer."""
+_TRIALS = 8
+"""Problems that a wrong idea is chosen by."""
 
 Constants = tuple[int | str, ...]
 Card = TypeVar("Card")
@@ -61,8 +64,9 @@ def generate(config: PrimerConfig, seed: int) -> PrimerSet:
         for family, kind, keys in cells
     ]
     train = _deal(decks, config.train, rng, "train")
+    corpora = _Corpora(config, seed)
     return PrimerSet(
-        train=[_problem(task, f"train-{at:05d}", seed, config) for at, task in enumerate(train)],
+        train=[_problem(task, f"train-{at:05d}", seed, corpora) for at, task in enumerate(train)],
         heldout=[_problem(task, f"heldout-{at:05d}", seed, None) for at, task in enumerate(heldout)],
     )
 
@@ -86,8 +90,8 @@ def _deal(decks: Sequence[Sequence[Card]], count: int, rng: Random, key: str) ->
     return dealt
 
 
-def _problem(task: _Task, id_: str, seed: int, config: PrimerConfig | None) -> Problem:
-    """The problem, drawn from a generator of its own; only training problems (with `config`) have a corpus of their own."""
+def _problem(task: _Task, id_: str, seed: int, corpora: _Corpora | None) -> Problem:
+    """The problem, drawn from a generator of its own; only training problems (with `corpora`) have a corpus of their own."""
     rng = Random(f"{seed} {id_}")
     text = render(task.family, task.constants, task.kind, task.variant)
     visible, hidden = _tests(task, text, rng)
@@ -100,7 +104,7 @@ def _problem(task: _Task, id_: str, seed: int, config: PrimerConfig | None) -> P
         tests=visible,
         hidden_tests=hidden,
         solutions=solutions,
-        corpus=solutions if config is None else _corpus(text, visible, config, rng),
+        corpus=solutions if corpora is None else corpora.of(task, Trial(text.program, text.fn_name, visible), rng),
         difficulty="introductory",
         source=f"primer:{task.family.name}",
     )
@@ -131,8 +135,37 @@ def _line(arguments: list[Any]) -> str:
     return " ".join(map(str, values)) + "\n"
 
 
-def _corpus(text: Text, tests: Sequence[Test], config: PrimerConfig, rng: Random) -> tuple[str, ...]:
-    return tuple(
-        with_bug(text.program, text.fn_name, tests, rng) if rng.random() < config.bug_rate else text.program
-        for _ in range(config.corpus_per_problem)
-    )
+class _Corpora:
+    """What supervised steps imitate: right programs, slips, and in misunderstood families one wrong idea for each kind."""
+
+    def __init__(self, config: PrimerConfig, seed: int) -> None:
+        self._config = config
+        families = Random(f"{seed} misunderstood").sample(FAMILIES, len(FAMILIES))
+        tried = ({(family.name, kind): _idea(family, kind, seed) for kind in KINDS} for family in families)
+        can_be = (ideas for ideas in tried if all(ideas.values()))
+        misunderstood = islice(can_be, round(config.misunderstood * len(FAMILIES)))
+        self._ideas = {cell: idea for ideas in misunderstood for cell, idea in ideas.items()}
+
+    def of(self, task: _Task, right: Trial, rng: Random) -> tuple[str, ...]:
+        """A problem's corpus. `bug_rate` decides where there is no wrong idea, or where it happens to do no harm."""
+        config, idea = self._config, self._ideas.get((task.family.name, task.kind))
+        wrong = idea and idea.applied(right)
+
+        def program() -> str:
+            if wrong and rng.random() < config.misconception_rate:
+                return wrong
+            return with_bug(right.program, right.fn_name, right.tests, rng) if rng.random() < config.bug_rate else right.program
+
+        return tuple(program() for _ in range(config.corpus_per_problem))
+
+
+def _idea(family: Family, kind: Kind, seed: int) -> Idea | None:
+    """The wrong idea about a family and kind: it follows from the seed alone, whatever the problems are; None: no rule fits."""
+    rng = Random(f"{seed} {family.name} {kind}")
+    trials = []
+    for constants in rng.choices(_all_constants(family), k=_TRIALS):
+        task = _Task(family, kind, constants, VARIANTS[kind][0])
+        text = render(family, constants, kind, task.variant)
+        visible, _ = _tests(task, text, rng)
+        trials.append(Trial(text.program, text.fn_name, visible))
+    return wrong_idea(trials, rng)

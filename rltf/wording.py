@@ -1,0 +1,48 @@
+"""What a recipe optimises, in words for people who haven't read it."""
+
+from __future__ import annotations
+
+from contracts.objective import CLIPPED, Baseline, Kind, ObjectiveConfig
+
+_KINDS: dict[Kind, str] = {
+    "rltf": "RLTF's own: coarse and adaptive rewards, a term of the loss each",
+    "rltf_reference": "RLTF's as its published code computes it",
+    "grpo": "GRPO: one reward per program, in clipped ratios of probabilities",
+    "rloo": "RLOO: one reward per program, times the program's log-probability",
+    "ppo": "PPO without a value network: one reward per program, in clipped ratios of probabilities",
+}
+_BASELINES: dict[Baseline, str] = {
+    "greedy": "what the greedily decoded program of the same prompt earns",
+    "group": "the mean of all programs of the same prompt",
+    "leave_one_out": "the mean of the other programs of the same prompt",
+}
+
+
+def objective_in_words(config: ObjectiveConfig) -> str:
+    """The objective in a few sentences, its settings named."""
+    spread = ", in standard deviations of that group" if config.kind == "grpo" and config.normalise else ""
+    kl = f" A KL term of weight {config.kl:g} holds the model near the weights that it began with." if config.kl else ""
+    return (
+        f"{_KINDS[config.kind]} (kind={config.kind}). A reward counts by its distance from {_BASELINES[config.baseline]}"
+        f"{spread} (baseline={config.baseline}). {_spans(config)} (spans={config.spans}). "
+        f"{_correction(config)} (correction={config.correction}).{kl}"
+    )
+
+
+def _spans(config: ObjectiveConfig) -> str:
+    places = "the tokens of a located error" + (" or a static finding" if config.static else "")
+    return {
+        "add": f"On {places} a reward of their own is added",
+        "move": f"A bad program's blame is gathered on {places}",
+        "none": "No use is made of where an error was",
+    }[config.spans]
+
+
+def _correction(config: ObjectiveConfig) -> str:
+    weights = "importance weights" + (f" of at most {config.correction_cap:g}" if config.correction_cap else " without a bound")
+    clipped = "Ratios are clipped around the policy that sampled; nothing else is done about policy lag"
+    return {
+        "none": clipped if config.kind in CLIPPED else "Nothing is done about policy lag",
+        "truncated": f"Policy lag is corrected by {weights}",
+        "decoupled": f"Ratios are clipped around the weights at a step's start, and {weights} correct the lag up to there",
+    }[config.correction]

@@ -1,0 +1,135 @@
+"""An ablation's figures and page: what they say, what they don't, and that nothing gets out of its box."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fake_ablation import ARMS, leave, recipe
+
+from rltf.ablation_jobs import begin, plan
+from rltf.ablation_page import headline, verdict, write_page
+from rltf.ablation_results import Results, arms_table, by_rank, gather
+
+Rates = dict[str, list[float]]
+
+
+def ablation(tmp_path: Path, rates: Rates, *, error: float = 0.02, arms: dict[str, Any] | None = None) -> Results:
+    """The results of arms with these rates for seeds 0, 1, …"""
+    seeds = list(range(max(map(len, rates.values()))))
+    made = recipe(tmp_path, arms=arms or ARMS, seeds=seeds)
+    jobs = plan(made, list(rates), seeds)
+    begin(made, jobs, resume=False)
+    for job in jobs:
+        if job.arm and job.seed < len(rates[job.arm]):
+            leave(job, rates[job.arm][job.seed], error=error)
+    return gather(made.folder)
+
+
+def page(tmp_path: Path, results: Results) -> str:
+    return write_page(results, tmp_path / "runs" / "fake").read_text(encoding="utf-8")
+
+
+CLEAR: Rates = {"sl": [0.30, 0.31, 0.29], "coarse": [0.60, 0.62, 0.61], "coarse+fine": [0.61, 0.60, 0.63]}
+
+
+def test_arms_are_ranked_by_their_own_model_and_not_by_a_control(tmp_path: Path) -> None:
+    results = ablation(tmp_path, CLEAR)
+    assert [arm.name for arm in by_rank(results)] == ["coarse+fine", "coarse", "sl"]
+    assert results.arms[0].supervised
+    assert results.arms[0].spans["T=1.0"].mean == pytest.approx(0.30)
+    assert results.arms[1].spans["T=1.0"].mean == pytest.approx(0.61), "not the 0.99 of the control that it has too"
+    assert results.ways == ["T=1.0", "T=0.6", "greedy"]
+    assert results.arms[1].spans["greedy"].mean == pytest.approx(0.81)
+    assert results.arms[1].minutes == 2.0
+
+
+def test_pairs_by_hand(tmp_path: Path) -> None:
+    found = {(pair.first, pair.second): pair for pair in ablation(tmp_path, CLEAR, error=0.01).pairs}
+    pair = found["coarse", "sl"]
+    assert pair.span.mean == pytest.approx(0.31)
+    # differences 0.30, 0.31, 0.32 spread by 0.01, less than the evaluations' sqrt(2) · 0.01
+    assert pair.span.high - pair.span.mean == pytest.approx(4.30265 * (2**0.5 * 0.01) / 3**0.5, rel=1e-5)
+    assert verdict(pair) == "separated"
+    assert verdict(found["coarse+fine", "coarse"]) == "not separated"
+
+
+def test_the_headline_says_what_is_separated_and_what_is_not(tmp_path: Path) -> None:
+    said = headline(ablation(tmp_path, CLEAR))
+    assert said[0].startswith("coarse+fine has the highest mean pass@1 at T = 1.0: 0.613 ± ")
+    assert said[1] == ("It is separated at 95 %, also after Holm's correction, from sl; it cannot be told apart from coarse.")
+    assert (
+        said[2] == "Of 3 pairs of arms, 2 are separated at 95 % when taken alone, and 2 after Holm's correction for their number."
+    )
+
+
+def test_what_only_stands_alone_is_said_to(tmp_path: Path) -> None:
+    rates = {"sl": [0.50, 0.53, 0.54], "coarse": [0.60, 0.66, 0.61], "coarse+fine": [0.55, 0.56, 0.60]}
+    results = ablation(tmp_path, rates, error=0.001)
+    found = {(pair.first, pair.second): pair for pair in results.pairs}
+    pair = found["coarse", "sl"]
+    assert pair.p < 0.05 <= pair.p_holm
+    assert verdict(pair) == "separated only if taken alone"
+    assert "Taken alone, but not after the correction, from sl; it cannot be told apart from coarse+fine." in headline(results)
+
+
+def test_one_seed_separates_nothing(tmp_path: Path) -> None:
+    results = ablation(tmp_path, {"sl": [0.1], "coarse": [0.9]})
+    assert headline(results)[-1].startswith("With one seed nothing can be separated beyond evaluation error")
+    assert verdict(results.pairs[0]) == "one seed: cannot be separated"
+    assert not results.pairs[0].separated_among_all
+    assert "one seed: cannot be separated" in page(tmp_path, results)
+
+
+def test_pairs_need_seeds_in_common(tmp_path: Path) -> None:
+    results = ablation(tmp_path, {"sl": [0.3], "coarse": [0.6, 0.6], "coarse+fine": []})
+    assert [(pair.first, pair.second, pair.span.seeds) for pair in results.pairs] == [("coarse", "sl", 1)]
+    assert "3 of 6 runs are done" in page(tmp_path, results)
+
+
+def test_starts_are_compared_seed_by_seed(tmp_path: Path) -> None:
+    made = recipe(tmp_path)
+    jobs = plan(made, ["sl", "coarse"], [0, 1])
+    begin(made, jobs, resume=False)
+    for job in jobs:
+        if job.arm:
+            leave(job, start=0.25 if (job.arm, job.seed) == ("coarse", 1) else 0.3)
+    results = gather(made.folder)
+    assert (results.equal_starts, results.unequal_starts) == ([0], [1])
+    text = page(tmp_path, results)
+    assert "With seed 1 the arms' models were not equally good" in text
+    assert "had equal figures (seed 0)" in text
+
+
+def test_the_page_before_any_run_is_done(tmp_path: Path) -> None:
+    made = recipe(tmp_path, name="other")
+    begin(made, plan(made, ["sl"], [0]), resume=False)
+    empty = write_page(gather(made.folder), made.folder).read_text(encoding="utf-8")
+    assert "No run is done yet." in empty
+    assert "Not drawn" in empty
+
+
+def test_the_page_is_self_contained_and_escaped(tmp_path: Path) -> None:
+    text = page(tmp_path, ablation(tmp_path, CLEAR))
+    assert "supervised &lt;only&gt;" in text
+    assert "<only>" not in text
+    assert "<script" not in text
+    assert re.findall(r'(?:src|href)="(?!seed\d/[\w-]+/report\.html"|#)([^"]*)"', text) == []
+    assert 'href="seed2/coarse_fine/report.html"' in text
+    assert "default-src 'none'" in text
+    assert text.count("<svg") == 1
+
+
+def test_the_plot_has_the_best_arm_on_top(tmp_path: Path) -> None:
+    text = page(tmp_path, ablation(tmp_path, CLEAR))
+    names = re.findall(r">(sl|coarse|coarse\+fine)</text>", text)
+    assert names == ["coarse+fine", "coarse", "sl"]
+
+
+def test_the_console_table(tmp_path: Path) -> None:
+    title, columns, rows = arms_table(ablation(tmp_path, CLEAR))
+    assert "150 held-out problems" in title
+    assert columns[:3] == ["arm", "seeds", "T=1.0"]
+    assert rows[2][:3] == ["sl", "3/3", "0.300 ± 0.050"]  # t(2) · 0.02 / sqrt(3)
