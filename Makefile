@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.set-up
 SOURCES := contracts problems models actors executors buffer learner weights rltf
 
-.PHONY: help setup local test lint format bench bench-executors bench-load fuzz parity clean
+.PHONY: help setup local test lint format bench bench-executors bench-load fuzz parity bench-credit bench-static ablate clean
 
 help: ## What there is to make
 	@grep -E '^[a-z][a-z-]*:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 18
@@ -50,6 +50,15 @@ fuzz: setup ## 20,000 broken programs and 50,000 quick ones: no hang, nothing lo
 
 parity: setup ## Verdicts against published ones and plain runs, where RLTF_DATA names the benchmark data
 	$(BIN)/python -m benchmarks.parity $(ARGS)
+
+bench-credit: setup ## How much of the blame falls on the faulty statement, by objective and spans
+	$(BIN)/python -m benchmarks.credit
+
+bench-static: setup ## What static analysis finds in published programs, where RLTF_DATA names the benchmark data
+	$(BIN)/python -m benchmarks.static $(ARGS)
+
+ablate: setup ## Arms of the objective over three seeds, with intervals: runs/ablation-local/ablation.html (about an hour)
+	$(BIN)/rltf ablate recipes/ablation-local.yaml $(ARGS)
 
 clean: ## Remove what was made: environment, caches, runs
 	rm -rf $(VENV) runs .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache *.egg-info

@@ -44,9 +44,9 @@ SPANS: dict[str, dict[str, Any]] = {
 }
 
 
-def measure(seed: int = SEED) -> tuple[dict[tuple[str, str], float], int, int]:
+def measure(hosts: int = HOSTS, seed: int = SEED) -> tuple[dict[tuple[str, str], float], int, int]:
     """(objective, spans) → mean share over located programs; how many those are, and how many there are in all."""
-    made = [case for case in cases(primer_hosts(HOSTS, seed), seed) if case.span is not None]
+    made = [case for case in cases(primer_hosts(hosts, seed), seed) if case.span is not None]
     tokenizer = train_tokenizer((case.text for case in made), 600, 4096)
     passing = Verdict(outcome=Outcome.PASS, passed=1, total=1)
     shares: dict[tuple[str, str], list[float]] = {(kind, spans): [] for kind in KINDS for spans in SPANS}

@@ -140,12 +140,6 @@ class Recipe(Section):
             )
         if objective.static and not self.executors.analyse:
             raise ValueError(f"objective.static={objective.static} needs findings: set executors.analyse=true, or static=0")
-        alternates = objective.kind == "rltf_reference" and objective.reference.alternate
-        if alternates and learner.sl_samples not in (0, self.samples_per_step):
-            raise ValueError(
-                f"objective.reference.alternate takes one supervised program per sampled one: set learner.sl_samples="
-                f"{self.samples_per_step} (or 0), or alternate=false"
-            )
         if self.samples_per_step // learner.ranks < learner.updates:
             raise ValueError(
                 f"a rank's share of {self.samples_per_step} programs cannot be split into learner.updates={learner.updates}"

@@ -33,7 +33,7 @@ class ReferenceConfig(Section):
     adaptive_replaces_failure: bool = True
     """R_adaptive takes the place of the failure reward in L_coarse; there is no L_adaptive."""
     alternate: bool = True
-    """Supervised and RL micro-batches take turns, and each is normalised by its own tokens."""
+    """Supervised and RL micro-batches take turns: each is a mean over its own tokens, and both kinds weigh the same."""
     alpha_is_one: bool = True
     """α is 1 whatever the range."""
     critic: Path | None = None

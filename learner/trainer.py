@@ -35,8 +35,9 @@ class MiniBatch(NamedTuple):
     parts: int
     """Micro-batches of rows that each rank runs, some of them empty where its share is smaller."""
     supervised_parts: int
-    micro_batches: float
-    """All that are not empty, over all ranks."""
+    turns: float
+    """Micro-batches of rows that are not empty, over all ranks."""
+    supervised_turns: float
 
 
 class Trainer:
@@ -101,19 +102,22 @@ class Trainer:
             imitated=Count(sl_tokens, sum(by_rank[1])),
             parts=parts if parts or sl_parts else 1,  # an update of nothing is one too
             supervised_parts=sl_parts,
-            micro_batches=sum(min(n, parts) for n in by_rank[0]) + sum(min(n, sl_parts) for n in by_rank[1]),
+            turns=sum(min(n, parts) for n in by_rank[0]),
+            supervised_turns=sum(min(n, sl_parts) for n in by_rank[1]),
         )
 
     def _accumulate(self, batch: MiniBatch, sl_weight: float, online: bool) -> Figures:
         """Forward and backward over a mini-batch, micro-batch by micro-batch."""
         parts = [(part, True) for part in split_evenly(batch.rows, batch.parts)]
         parts += [(part, False) for part in split_evenly(batch.supervised, batch.supervised_parts)]
-        by_itself = online and self._config.kind == "rltf_reference" and self._config.reference.alternate
+        alternate = online and self._config.kind == "rltf_reference" and self._config.reference.alternate
+        kinds = (batch.turns > 0) + (batch.supervised_turns > 0)
         figures = Figures()
         for number, (part, sampled) in enumerate(parts, start=1):
             count = batch.sampled if sampled else batch.imitated
-            if by_itself:
-                count = Count(_tokens(part) * batch.micro_batches, len(part) * batch.micro_batches)
+            if alternate:  # each is a mean over its own tokens, and both kinds weigh the same
+                turns = kinds * (batch.turns if sampled else batch.supervised_turns)
+                count = Count(_tokens(part) * turns, len(part) * turns)
             tokens = self._collate(part)
             scores = score(self.engine.model, tokens, _temperatures(part, tokens))
             if not part:  # a rank with fewer programs than others takes part with a loss of nothing

@@ -58,11 +58,6 @@ UNFIT: list[tuple[dict[str, Any], str, str]] = [
     ),
     ({"objective": {"static": 0.5}}, "objective.static=0.5 needs findings", "set executors.analyse=true, or static=0"),
     (
-        {"objective": {"kind": "rltf_reference"}, "learner": {"sl_samples": 64}},
-        "one supervised program per sampled one",
-        "set learner.sl_samples=120 (or 0), or alternate=false",
-    ),
-    (
         {"learner": {"updates": 33, "batch_samples": 64, "ranks": 2}, "sampling": {"samples_per_problem": 16}},
         "a rank's share of 64 programs",
         "learner.updates=33",
@@ -96,7 +91,7 @@ def test_objectives_that_the_rest_of_the_recipe_does_not_bear_are_refused(
         {"objective": {"kind": "rltf"}, "sampling": {"top_p": 0.95}},
         {"objective": {"kind": "rloo"}, "sampling": {"top_k": 50}},
         {"objective": {"static": 0.5}, "executors": {"analyse": True}},
-        {"objective": {"kind": "rltf_reference"}, "learner": {"sl_samples": 120}},
+        {"objective": {"kind": "rltf_reference"}},
         {"objective": {"kind": "rltf_reference"}, "learner": {"sl_samples": 0}},
         {"objective": {"kind": "rltf_reference", "reference": {"alternate": False}}, "learner": {"sl_samples": 64}},
         {

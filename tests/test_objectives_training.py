@@ -165,8 +165,10 @@ def test_accumulation_changes_neither_gradients_nor_metrics(name: str, updates: 
         assert {**metrics, "loss": 0} == pytest.approx({**whole, "loss": 0}, rel=1e-3, abs=1e-6)
 
 
-def test_alternating_micro_batches_are_means_over_their_own_tokens_averaged_over_all() -> None:
-    chosen = recipe({"kind": "rltf_reference", "sl": 0.5, "reference": PAPER | {"alternate": True}}, micro_batch=2)
+@pytest.mark.parametrize("mean", ["token", "sequence"])
+def test_alternating_micro_batches_are_means_of_their_own_and_both_kinds_weigh_the_same(mean: str) -> None:
+    objective = {"kind": "rltf_reference", "sl": 0.5, "mean": mean, "reference": PAPER | {"alternate": True}}
+    chosen = recipe(objective, micro_batch=2)
     taught, engine = trainer(chosen)
     found = losses_of(taught.step(batch(), CORPUS, 9))
     model = exact_model()
@@ -178,10 +180,9 @@ def test_alternating_micro_batches_are_means_over_their_own_tokens_averaged_over
     for pair in (ordered[:2], ordered[2:4], ordered[4:]):
         tokens = sum(len(one.case.logprobs) for one in pair)
         for one, slopes in zip(pair, losses([one.case for one in pair], chosen.objective, tokens, 2).slopes, strict=True):
-            total = (
-                total + (torch.tensor(slopes, dtype=torch.float64) * one.likelihood).sum() / 5
-            )  # three pairs of programs, two of the corpus
-    supervised = sum(-0.5 * torch.cat(half).mean() / 5 for half in (imitated[:2], imitated[2:]))
+            # three micro-batches of programs are half of the whole, two of the corpus the other half
+            total = total + (torch.tensor(slopes, dtype=torch.float64) * one.likelihood).sum() / 6
+    supervised = sum(-0.5 * torch.cat(half).mean() / 4 for half in (imitated[:2], imitated[2:]))
     assert found["total"] == pytest.approx((total + supervised).item(), rel=1e-4)
     assert found["sl"] == pytest.approx(supervised.item(), rel=1e-4)
     (total + supervised).backward()

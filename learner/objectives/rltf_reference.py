@@ -3,7 +3,8 @@
 - `adaptive_replaces_failure`: the failure reward −0.3 becomes −0.3 + 1.3 · ratio within L_coarse; no term of its own.
 - `alpha_is_one`: α is 1 (the mask's length is divided by itself).
 - `critic`: each token's reward is multiplied by a frozen critic's probability of the true outcome, as CodeRL does.
-- `alternate`: supervised and RL micro-batches take turns, each a mean over its own tokens (learner/trainer.py).
+- `alternate`: supervised and RL micro-batches take turns, each a mean over its own tokens, both kinds with the same weight
+  (learner/trainer.py).
 
 No importance ratio, clipping or KL term. Switched off one by one, it becomes rltf.py.
 """
