@@ -22,6 +22,8 @@ class Evaluation(msgspec.Struct, kw_only=True):
     """Of pass@1, over problems."""
     outcomes: dict[str, float]
     """Outcome → share of programs."""
+    passed: list[int] = []
+    """Programs that passed, problem by problem, in the problem set's order; empty in summaries from before it was kept."""
 
 
 class StageResult(msgspec.Struct, kw_only=True):

@@ -78,7 +78,7 @@ def _generate_once(folder: Path, config: PrimerConfig, seed: int) -> None:
     if not stamp.is_file():
         folder.mkdir(parents=True, exist_ok=True)
         stamp.write_text(json.dumps(settings), encoding="utf-8")
-    elif json.loads(stamp.read_bytes()) != settings:
+    elif PrimerConfig().model_dump() | json.loads(stamp.read_bytes()) != settings:  # keys that came later have their defaults
         raise UserError(f"{folder} was generated with another seed or other problems.primer settings", "Remove it")
     missing = [name for name in ("train", "heldout") if not (folder / name).is_dir()]
     if missing:

@@ -98,6 +98,7 @@ def _view(results: Results, folder: Path) -> dict[str, Any]:
         "headline": headline(results),
         "arms": by_rank(results),
         "pairs": [(pair, verdict(pair)) for pair in results.pairs],
+        "paired": all(run.passed for run in runs if run.rates),
         "outcomes": list(dict.fromkeys(outcome for arm in results.arms for outcome in arm.outcomes)),
         "colours": {outcome.value: colour for outcome, colour in plots.COLOURS.items()},
         "drawing": Markup(drawing) if drawing else None,

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from itertools import combinations
 from pathlib import Path
 
@@ -15,7 +16,8 @@ from contracts.recipe import load_recipe
 from contracts.records import Outcome
 from contracts.summary import StageResult, Summary
 from rltf.ablation_jobs import RECIPE_FILE, Job, arms_of, place_of, summary_of
-from rltf.intervals import LEVEL, Interval, difference, holm, interval
+from rltf.intervals import LEVEL, Interval, Scatter, difference, holm, interval, pooled_scatter
+from rltf.passk import mean_and_error
 from rltf.record import SHOWN, Table
 from rltf.report import score
 
@@ -37,6 +39,10 @@ class Run(msgspec.Struct, kw_only=True):
     """Outcome → share of programs at the main figure's temperature."""
     start: dict[str, float] = {}
     """Way of decoding → pass@1 before the arm's training."""
+    samples: int = 0
+    """Programs per problem at the main figure's temperature."""
+    passed: str = ""
+    """How many of them passed, problem by problem: "8 0 3"; empty where the run's summary does not say."""
 
 
 class Span(msgspec.Struct, kw_only=True):
@@ -73,11 +79,8 @@ class Pair(msgspec.Struct, kw_only=True):
     p: float
     p_holm: float
     """Corrected for the number of pairs."""
-
-    @property
-    def testable(self) -> bool:
-        """One seed says nothing about others."""
-        return self.span.seeds > 1
+    testable: bool
+    """Is anything known of run-to-run scatter? One seed says nothing about others."""
 
     @property
     def separated(self) -> bool:
@@ -101,6 +104,10 @@ class Results(msgspec.Struct, kw_only=True):
     judged_by: str = ""
     arms: list[Arm] = []
     pairs: list[Pair] = []
+    deviation: float = 0.0
+    """Standard deviation of a run's main figure beyond what its arm and its seed explain, pooled over all arms."""
+    df: int = 0
+    """Degrees of freedom of that; 0: it is not known."""
     unequal_starts: list[int] = []
     """Seeds whose arms did not start from equal figures."""
     equal_starts: list[int] = []
@@ -177,6 +184,8 @@ def _run(seed: int, place: Path, summary: Summary | None, recipe: Recipe, result
     run.minutes = sum(summary.seconds.values()) / 60
     run.rates = {way: (score(found).rate, score(found).error) for way, found in result.evaluations.items()}
     run.outcomes = result.evaluations[main].outcomes
+    if judged := result.evaluations.get(results.main or main):
+        run.samples, run.passed = judged.samples_per_problem, " ".join(map(str, judged.passed))
     if summary.start:
         run.start = {way: score(found).rate for way, found in summary.start.evaluations.items()}
     return run
@@ -199,21 +208,39 @@ def _sum_up(arm: Arm) -> None:
 
 def _compare(results: Results) -> None:
     """All pairs of arms with a common seed, the better arm of each first."""
-    found: list[tuple[str, str, Interval]] = []
-    for first, second in combinations(by_rank(results), 2):
-        rates = [_main_rates(arm, results.main) for arm in (first, second)]
-        common = [seed for seed in rates[0] if seed in rates[1]]
-        if common:
-            found.append((first.name, second.name, difference(*([these[seed] for seed in common] for these in rates))))
-    corrected = holm([between.p for *_, between in found])
+    main = results.main
+    if main is None:
+        return
+    runs = {arm.name: {run.seed: run for run in arm.runs if main in run.rates} for arm in by_rank(results)}
+    scatter = pooled_scatter({(name, seed): run.rates[main][0] for name, those in runs.items() for seed, run in those.items()})
+    results.deviation, results.df = scatter
+    found = [(first, second, _between(runs[first], runs[second], main, scatter)) for first, second in combinations(runs, 2)]
+    known = [(first, second, between) for first, second, between in found if between]
+    corrected = holm([between.p for *_, between in known])
     results.pairs = [
-        Pair(first=first, second=second, span=_span(between), p=between.p, p_holm=p)
-        for (first, second, between), p in zip(found, corrected, strict=True)
+        Pair(first=first, second=second, span=_span(between), p=between.p, p_holm=p, testable=scatter.df > 0)
+        for (first, second, between), p in zip(known, corrected, strict=True)
     ]
 
 
-def _main_rates(arm: Arm, main: str | None) -> dict[int, tuple[float, float]]:
-    return {run.seed: run.rates[main] for run in arm.runs if main in run.rates}
+def _between(first: Mapping[int, Run], second: Mapping[int, Run], main: str, scatter: Scatter) -> Interval | None:
+    """How much more the first arm's runs, by seed, reached than the second's; None where they have no seed in common."""
+    common = [(run, second[seed]) for seed, run in first.items() if seed in second]
+    if not common:
+        return None
+    changes = [ours.rates[main][0] - theirs.rates[main][0] for ours, theirs in common]
+    return difference(changes, [_paired_error(ours, theirs, main) for ours, theirs in common], scatter)
+
+
+def _paired_error(first: Run, second: Run, main: str) -> float:
+    """Standard error, over problems, of the difference between two runs' evaluations.
+
+    By problem where the runs say how each went, as hard problems are hard for both; else as if they were of different problems.
+    """
+    ours, theirs = ([int(count) / run.samples for count in run.passed.split()] for run in (first, second))
+    if ours and len(ours) == len(theirs):
+        return mean_and_error([a - b for a, b in zip(ours, theirs, strict=True)])[1]
+    return math.hypot(first.rates[main][1], second.rates[main][1])
 
 
 def _compare_starts(results: Results) -> None:

@@ -124,10 +124,19 @@ def ablate(recipe: Path, overrides: tuple[str, ...], arms: str | None, seeds: st
 @main.command()
 @click.argument("run", type=click.Path(path_type=Path))
 def report(run: Path) -> None:
-    """Write a run as one HTML page: RUN/report.html."""
+    """Write a run as one HTML page, RUN/report.html, or an ablation: RUN/ablation.html."""
+    from rltf.ablation_jobs import RECIPE_FILE
     from rltf.report import write_report
 
-    click.echo(write_report(run))
+    if not (run / RECIPE_FILE).is_file():
+        click.echo(write_report(run))
+        return
+    from rltf.ablation_page import write_page
+    from rltf.ablation_results import gather, write_results
+
+    results = gather(run)
+    write_results(results, run)
+    click.echo(write_page(results, run))
 
 
 @main.command()

@@ -66,6 +66,7 @@ def summarise(groups: Sequence[Sequence[Verdict]], setting: str, ks: Sequence[in
         pass_at_k={str(k): mean_and_error(values)[0] for k, values in estimates.items()},
         standard_error=mean_and_error(estimates[1])[1],
         outcomes={outcome.value: outcomes[outcome.value] / outcomes.total() for outcome in Outcome},
+        passed=passed,
     )
 
 

@@ -1,13 +1,15 @@
-"""95 % intervals over seeds, differences paired by seed, and Holm's correction for many of them.
+"""95 % intervals over seeds, differences between arms as a randomised block design has them, and Holm's correction for many.
 
-A few seeds can agree by accident. So the variance of a seed's figure is never taken as less than its evaluation's own squared
-standard error says: an interval may be wider than Student's, never narrower.
+Seeds are the blocks: what a seed does to all arms cancels out of a difference. What is left is run-to-run scatter, which is
+estimated from all arms together (Cochran and Cox, Experimental Designs, 1957, chapter 4): a few seeds alone say little of it.
+
+A few seeds can also agree by accident. So no variance is taken as less than the evaluations' own squared standard errors say.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -37,33 +39,49 @@ class Interval(NamedTuple):
         return self.mean + self.half
 
 
+class Scatter(NamedTuple):
+    """How much a run's figure varies beyond what its arm and its seed do to it, taken as alike in all arms."""
+
+    deviation: float
+    """Standard deviation of one run's figure; 0 where `df` is 0."""
+    df: int
+    """Degrees of freedom that it is estimated with; 0: nothing is known of it."""
+
+
 def interval(values: Sequence[float], errors: Sequence[float]) -> Interval:
     """The mean of one figure per seed, with its 95 % interval.
 
     `errors` are the evaluations' standard errors. With n > 1 seeds: t(n−1) · sqrt(v / n), where v is the larger of the sample
     variance and the mean squared error. With one seed the evaluation's error is all that is known: z · error.
     """
-    count = len(values)
-    assert count == len(errors) > 0
-    mean = float(np.mean(values))
-    variance = float(np.mean(np.square(errors)))
-    if count > 1:
-        variance = max(variance, float(np.var(values, ddof=1)))
-    scale = math.sqrt(variance / count)
-    if count > 1:
-        quantile, tail = float(special.stdtrit(count - 1, (1 + LEVEL) / 2)), special.stdtr(count - 1, -_ratio(mean, scale))
-    else:
-        quantile, tail = float(special.ndtri((1 + LEVEL) / 2)), special.ndtr(-_ratio(mean, scale))
-    return Interval(mean, quantile * scale, count, 2 * float(tail))
+    assert len(values) == len(errors) > 0
+    own = float(np.var(values, ddof=1)) if len(values) > 1 else 0.0
+    return _student(values, errors, own, len(values) - 1)
 
 
-def difference(first: Sequence[tuple[float, float]], second: Sequence[tuple[float, float]]) -> Interval:
-    """How much more the first arm reached, paired: entries of the same place are (figure, standard error) of the same seed.
+def pooled_scatter(figures: Mapping[tuple[str, int], float]) -> Scatter:
+    """What least squares leave of figures by (arm, seed) once each arm and each seed has an effect of its own.
 
-    The two evaluations' errors count as independent, which errs on the careful side: they are of the same problems.
+    Runs may be missing: an arm's only run, or a seed's, is fitted exactly and adds no degree of freedom.
     """
-    pairs = list(zip(first, second, strict=True))
-    return interval([a - b for (a, _), (b, _) in pairs], [math.hypot(e, f) for (_, e), (_, f) in pairs])
+    arms, seeds = (dict.fromkeys(names) for names in zip(*figures, strict=True))
+    design = np.array([[a == arm for a in arms] + [s == seed for s in seeds] for arm, seed in figures], dtype=float)
+    values = np.array(list(figures.values()))
+    effects, _, rank, _ = np.linalg.lstsq(design, values)
+    df = len(values) - int(rank)
+    residuals = values - design @ effects
+    return Scatter(math.sqrt(residuals @ residuals / df) if df else 0.0, df)
+
+
+def difference(changes: Sequence[float], errors: Sequence[float], scatter: Scatter) -> Interval:
+    """How much more one arm reached than another: `changes` has a difference per common seed, `errors` its evaluation's error.
+
+    With n seeds: t(df) · sqrt(v / n), where v is the larger of twice the pooled variance and the mean squared error; of the
+    error alone, z · error, where df is 0. Two arms make it the paired t test; more make it a contrast of the analysis of
+    variance, exactly where no run is missing, and nearly so elsewhere.
+    """
+    assert len(changes) == len(errors) > 0
+    return _student(changes, errors, 2 * scatter.deviation**2, scatter.df)
 
 
 def holm(ps: Sequence[float]) -> list[float]:
@@ -74,6 +92,16 @@ def holm(ps: Sequence[float]) -> list[float]:
         largest = max(largest, min(1.0, (len(ps) - rank) * ps[place]))
         adjusted[place] = largest
     return adjusted
+
+
+def _student(values: Sequence[float], errors: Sequence[float], variance: float, df: int) -> Interval:
+    """The interval of a mean whose values have this variance, or what their evaluations' errors make of it where that is more."""
+    mean, count = float(np.mean(values)), len(values)
+    scale = math.sqrt(max(variance, float(np.mean(np.square(errors)))) / count)
+    ratio = _ratio(mean, scale)
+    quantile = special.stdtrit(df, (1 + LEVEL) / 2) if df else special.ndtri((1 + LEVEL) / 2)
+    tail = special.stdtr(df, -ratio) if df else special.ndtr(-ratio)
+    return Interval(mean, float(quantile) * scale, count, 2 * float(tail))
 
 
 def _ratio(mean: float, scale: float) -> float:

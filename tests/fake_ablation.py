@@ -42,13 +42,22 @@ def recipe(tmp_path: Path, *overrides: str, **changes: Any) -> AblationRecipe:
     return load_ablation(path, overrides)
 
 
-def leave(job: Job, rate: float = 0.5, *, status: Any = "done", error: float = 0.02, start: float = 0.3) -> None:
+def leave(
+    job: Job,
+    rate: float = 0.5,
+    *,
+    status: Any = "done",
+    error: float = 0.02,
+    start: float = 0.3,
+    passed: Sequence[int] = (),
+) -> None:
     """What a run leaves: its control is far better than its online model, where it has both."""
     folder = job.recipe.folder
     folder.mkdir(parents=True, exist_ok=True)
     write_recipe(job.recipe, folder / "config.yaml")
     (folder / "state.json").write_bytes(msgspec.json.encode(State(run="r")))
     ours = result(rate, rate + 0.2, error=error)
+    ours.evaluations["T=1.0"].passed = list(passed)
     summary = Summary(name=job.recipe.name, status=status, seed=job.seed, seconds={"online RLTF": 120.0})
     if job.arm is not None and status == "done":
         summary.start = result(start, 0.7)

@@ -235,6 +235,16 @@ def test_a_summary_reads_back_the_same(tmp_path: Path) -> None:
     assert read_summary(path) == Summary(name="other")
 
 
+def test_a_summary_from_before_problems_were_counted_one_by_one_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "summary.json"
+    tree = msgspec.to_builtins(fake_run.summary())
+    for result in (tree["start"], tree["control"], tree["final"]):
+        for evaluation in result["evaluations"].values():
+            del evaluation["passed"]
+    path.write_bytes(msgspec.json.encode(tree))
+    assert read_summary(path) == fake_run.summary()
+
+
 @pytest.mark.parametrize("content", [b"", b"{}", b"[]", b'{"name": "r", "status": "resting"}', b'{"name": "r", "steps": "1"}'])
 def test_what_is_no_summary_is_refused(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "summary.json").write_bytes(content)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -49,6 +50,26 @@ def test_a_primer_of_other_settings_is_refused(tmp_path: Path, primer: PrimerCon
     load_problem_set(ProblemsConfig(primer=PRIMER), tmp_path, 3)
     with pytest.raises(UserError, match="generated with another seed or other"):
         load_problem_set(ProblemsConfig(primer=primer), tmp_path, seed)
+
+
+def test_a_primer_from_before_a_setting_came_has_that_settings_default(tmp_path: Path) -> None:
+    made = load_problem_set(ProblemsConfig(primer=PRIMER), tmp_path, 3)
+    stamp = tmp_path / "problems" / "primer.json"
+    settings = json.loads(stamp.read_bytes())
+    del settings["misunderstood"], settings["misconception_rate"]
+    stamp.write_text(json.dumps(settings))
+    assert load_problem_set(ProblemsConfig(primer=PRIMER), tmp_path, 3) == made
+    other = PRIMER.model_copy(update={"misunderstood": 0.5})
+    with pytest.raises(UserError, match="generated with another seed or other"):
+        load_problem_set(ProblemsConfig(primer=other), tmp_path, 3)
+
+
+def test_a_primer_of_settings_that_are_not_known_is_refused(tmp_path: Path) -> None:
+    load_problem_set(ProblemsConfig(primer=PRIMER), tmp_path, 3)
+    stamp = tmp_path / "problems" / "primer.json"
+    stamp.write_text(json.dumps(json.loads(stamp.read_bytes()) | {"later": 1}))
+    with pytest.raises(UserError, match="generated with another seed or other"):
+        load_problem_set(ProblemsConfig(primer=PRIMER), tmp_path, 3)
 
 
 @pytest.mark.parametrize(("fraction", "count"), [(0.01, 1), (0.1, 1), (0.3, 3), (0.99, 9)])

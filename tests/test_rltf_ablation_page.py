@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import statistics
 from pathlib import Path
 from typing import Any
 
@@ -16,15 +17,22 @@ from rltf.ablation_results import Results, arms_table, by_rank, gather
 Rates = dict[str, list[float]]
 
 
-def ablation(tmp_path: Path, rates: Rates, *, error: float = 0.02, arms: dict[str, Any] | None = None) -> Results:
-    """The results of arms with these rates for seeds 0, 1, …"""
+def ablation(
+    tmp_path: Path,
+    rates: Rates,
+    *,
+    error: float = 0.02,
+    arms: dict[str, Any] | None = None,
+    passed: dict[str, list[int]] | None = None,
+) -> Results:
+    """The results of arms with these rates for seeds 0, 1, …; `passed`: by arm, of 8 programs, problem by problem."""
     seeds = list(range(max(map(len, rates.values()))))
     made = recipe(tmp_path, arms=arms or ARMS, seeds=seeds)
     jobs = plan(made, list(rates), seeds)
     begin(made, jobs, resume=False)
     for job in jobs:
         if job.arm and job.seed < len(rates[job.arm]):
-            leave(job, rates[job.arm][job.seed], error=error)
+            leave(job, rates[job.arm][job.seed], error=error, passed=(passed or {}).get(job.arm, ()))
     return gather(made.folder)
 
 
@@ -47,13 +55,59 @@ def test_arms_are_ranked_by_their_own_model_and_not_by_a_control(tmp_path: Path)
 
 
 def test_pairs_by_hand(tmp_path: Path) -> None:
-    found = {(pair.first, pair.second): pair for pair in ablation(tmp_path, CLEAR, error=0.01).pairs}
+    results = ablation(tmp_path, CLEAR, error=0.01)
+    found = {(pair.first, pair.second): pair for pair in results.pairs}
     pair = found["coarse", "sl"]
     assert pair.span.mean == pytest.approx(0.31)
-    # differences 0.30, 0.31, 0.32 spread by 0.01, less than the evaluations' sqrt(2) · 0.01
-    assert pair.span.high - pair.span.mean == pytest.approx(4.30265 * (2**0.5 * 0.01) / 3**0.5, rel=1e-5)
+    # the nine residuals squared come to 7/9000; twice a quarter of that is more than the evaluations' 2 · 0.01²
+    assert (results.deviation, results.df) == (pytest.approx((7 / 36000) ** 0.5), 4)
+    assert pair.span.high - pair.span.mean == pytest.approx(2.776445 * (7 / 18000 / 3) ** 0.5, rel=1e-5)
     assert verdict(pair) == "separated"
     assert verdict(found["coarse+fine", "coarse"]) == "not separated"
+    text = page(tmp_path, results)
+    assert "with a standard deviation of 0.0139, pooled over" in text
+    assert "(4 degrees of freedom)" in text
+    assert "seeds scatter alike in all arms" in text
+    assert "paired by problem" not in text
+    assert "<td>&lt; 0.001</td>" in text
+    assert ">0.000<" not in text
+
+
+def test_a_difference_is_no_surer_than_its_evaluations(tmp_path: Path) -> None:
+    for pair in ablation(tmp_path, CLEAR, error=0.02).pairs:
+        assert pair.span.high - pair.span.mean == pytest.approx(2.776445 * (2 * 0.02**2 / 3) ** 0.5, rel=1e-5)
+
+
+PASSED = {"sl": [0, 0, 2, 8], "coarse": [2, 4, 6, 8]}
+"""A problem's difference: 2, 4, 4 and 0 of 8 programs."""
+
+
+def test_evaluations_of_the_same_problems_are_paired(tmp_path: Path) -> None:
+    flat: Rates = {"sl": [0.3125] * 3, "coarse": [0.625] * 3}
+    results = ablation(tmp_path, flat, error=0.2, passed=PASSED)
+    assert [(run.samples, run.passed) for run in results.arms[0].runs] == [(8, "0 0 2 8")] * 3
+    error = statistics.stdev([0.25, 0.5, 0.5, 0.0]) / 4**0.5
+    span = results.pairs[0].span
+    assert span.high - span.mean == pytest.approx(4.30265 * error / 3**0.5, rel=1e-5)
+    assert "the evaluations' error, paired by problem, gives it" in page(tmp_path, results)
+
+
+@pytest.mark.parametrize("other", [[], [0, 0, 2]], ids=["not said", "other problems"])
+def test_evaluations_that_cannot_be_paired_count_as_independent(tmp_path: Path, other: list[int]) -> None:
+    flat: Rates = {"sl": [0.3125] * 3, "coarse": [0.625] * 3}
+    span = ablation(tmp_path, flat, error=0.03, passed=PASSED | {"sl": other}).pairs[0].span
+    assert span.high - span.mean == pytest.approx(4.30265 * 0.03 * 2**0.5 / 3**0.5, rel=1e-5)
+
+
+def test_a_single_common_seed_is_tested_with_what_the_other_arms_say(tmp_path: Path) -> None:
+    rates: Rates = {"sl": [0.30, 0.31, 0.29], "coarse": [0.60, 0.62, 0.61], "coarse+fine": [0.70]}
+    results = ablation(tmp_path, rates, error=0.001)
+    assert results.df == 2, "the arm with one run adds none"
+    pair = next(pair for pair in results.pairs if (pair.first, pair.second) == ("coarse+fine", "coarse"))
+    assert pair.testable
+    assert pair.span.seeds == 1
+    # sl and coarse differ by 0.30, 0.31 and 0.32: a variance of 0.01², which is twice the pooled one
+    assert pair.span.high - pair.span.mean == pytest.approx(4.30265 * 0.01, rel=1e-5)
 
 
 def test_the_headline_says_what_is_separated_and_what_is_not(tmp_path: Path) -> None:
@@ -66,7 +120,7 @@ def test_the_headline_says_what_is_separated_and_what_is_not(tmp_path: Path) -> 
 
 
 def test_what_only_stands_alone_is_said_to(tmp_path: Path) -> None:
-    rates = {"sl": [0.50, 0.53, 0.54], "coarse": [0.60, 0.66, 0.61], "coarse+fine": [0.55, 0.56, 0.60]}
+    rates = {"sl": [0.50, 0.53, 0.54], "coarse": [0.57, 0.63, 0.58], "coarse+fine": [0.55, 0.56, 0.60]}
     results = ablation(tmp_path, rates, error=0.001)
     found = {(pair.first, pair.second): pair for pair in results.pairs}
     pair = found["coarse", "sl"]
@@ -80,7 +134,9 @@ def test_one_seed_separates_nothing(tmp_path: Path) -> None:
     assert headline(results)[-1].startswith("With one seed nothing can be separated beyond evaluation error")
     assert verdict(results.pairs[0]) == "one seed: cannot be separated"
     assert not results.pairs[0].separated_among_all
-    assert "one seed: cannot be separated" in page(tmp_path, results)
+    text = page(tmp_path, results)
+    assert "one seed: cannot be separated" in text
+    assert "without a second seed nothing is known of run-to-run scatter" in text
 
 
 def test_pairs_need_seeds_in_common(tmp_path: Path) -> None:

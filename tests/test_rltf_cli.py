@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 import re
 import socket
@@ -20,8 +21,10 @@ from contracts.records import Test as UnitTest
 from models.load import check_model_path
 from problems.apps import write_folder
 from rltf import cli
+from rltf.ablation_jobs import begin, plan
 from rltf.runs import RunFolder, check_run
 from tests.cli import RECIPE, begun, refused, rltf, snapshot
+from tests.fake_ablation import leave, recipe
 from tests.tiny_models import tiny_model, tiny_tokenizer
 
 COMMANDS = ("train", "warmup", "eval", "ablate", "report", "label", "problems", "doctor")
@@ -301,6 +304,19 @@ def test_a_report_of_no_run(tmp_path: Path) -> None:
     done = rltf("report", str(tmp_path / "nope"))
     assert done.returncode == 2
     assert re.fullmatch(rf"error: {tmp_path}/nope holds no run\. Name a run's folder[^\n]*\n", done.stderr)
+
+
+def test_a_report_of_an_ablation_is_its_page(tmp_path: Path) -> None:
+    made = recipe(tmp_path)
+    jobs = plan(made, ["sl", "coarse"], [0, 1])
+    begin(made, jobs, resume=False)
+    for job in jobs:
+        leave(job, 0.6 if job.arm == "coarse" else 0.3)
+    done = CliRunner().invoke(cli.main, ["report", str(made.folder)])
+    assert (done.exit_code, done.output) == (0, f"{made.folder}/ablation.html\n")
+    assert "coarse has the highest mean pass@1" in (made.folder / "ablation.html").read_text()
+    assert [pair["first"] for pair in json.loads((made.folder / "ablation.json").read_bytes())["pairs"]] == ["coarse"]
+    assert not (made.folder / "report.html").exists()
 
 
 def test_a_saved_state_of_another_kind_is_no_state(tmp_path: Path) -> None:

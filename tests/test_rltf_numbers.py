@@ -90,6 +90,7 @@ def test_an_evaluation_averages_over_problems() -> None:
     found = summarise([group(4), group(1), group(0)], "T=0.6", (1, 2, 5))
     assert (found.temperature, found.samples_per_problem) == (0.6, 4)
     assert found.pass_at_k == pytest.approx({"1": (1 + 0.25) / 3, "2": (1 + 0.5) / 3}), "k = 5 needs five samples"
+    assert found.passed == [4, 1, 0], "problem by problem"
     assert found.standard_error == pytest.approx(np.std([1, 0.25, 0], ddof=1) / math.sqrt(3))
     assert found.outcomes == {
         "pass": 5 / 12, "failure": 7 / 12, "runtime_error": 0.0, "syntax_error": 0.0, "sandbox_error": 0.0,
