@@ -127,13 +127,16 @@ class Recipe(Section):
             raise ValueError("control=true trains on learner.sl_samples programs a step: 0 would leave the model as it is")
         if not self.online and not self.control and not self.warmup.steps:
             raise ValueError("online=false with control=false and warmup.steps=0 leaves nothing to train: set one of them")
+        imitates = (self.learner.sl_samples and self.objective.sl) or self.control or self.warmup.steps
+        if self.problems.corpus == "verified" and not imitates:
+            raise ValueError("problems.corpus=verified is about supervised steps, and there are none: leave it at all")
         return self
 
     @model_validator(mode="after")
     def _objective_fits(self) -> Self:
         objective, sampling, learner = self.objective, self.sampling, self.learner
-        if objective.has_ratios and (sampling.top_p, sampling.top_k) != (1.0, 0):
-            what = f"objective.kind={objective.kind} with correction={objective.correction}"
+        if objective.scores_as_sampled and (sampling.top_p, sampling.top_k) != (1.0, 0):
+            what = f"objective.kind={objective.kind} with correction={objective.correction} and kl={objective.kl}"
             raise ValueError(
                 f"{what} needs the log-probs that programs were sampled with, and top_p={sampling.top_p}, "
                 f"top_k={sampling.top_k} cut them: set sampling.top_p=1 and sampling.top_k=0"

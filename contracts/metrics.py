@@ -23,7 +23,7 @@ class Metric(NamedTuple):
 
 
 STEP = Metric("step", "gauge", "optimizer steps", "Optimizer steps of the stage so far")
-POLICY_VERSION = Metric("policy_version", "gauge", "optimizer steps", "Version of the newest published weights")
+POLICY_VERSION = Metric("policy_version", "gauge", "optimizer steps", "Optimizer steps made at the newest publication")
 SAMPLES = Metric("samples_labelled_total", "counter", "programs", "Sampled programs by outcome", "outcome")
 TRAINED = Metric("samples_trained_total", "counter", "programs", "Programs that an optimizer step used")
 EVICTED = Metric("samples_evicted_total", "counter", "programs", "Programs dropped, by reason", "reason")

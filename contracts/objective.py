@@ -70,7 +70,7 @@ class ObjectiveConfig(Section):
     normalise: bool = True
     """grpo: divide advantages by the group's standard deviation."""
     skip_zero_variance: bool = False
-    """Leave out groups whose programs all earned the same reward."""
+    """Leave out groups whose programs all earned the same reward; a step of such groups alone changes no weight."""
     clip_low: Annotated[float, Field(gt=0, le=1)] = 0.2
     """grpo, ppo: ratios below 1 − this are clipped."""
     clip_high: Positive = 0.28
@@ -86,9 +86,9 @@ class ObjectiveConfig(Section):
     """Switches of kind=rltf_reference."""
 
     @property
-    def has_ratios(self) -> bool:
-        """Are programs scored as they were sampled, to compare with their behaviour log-probs?"""
-        return self.kind in CLIPPED or self.correction != "none"
+    def scores_as_sampled(self) -> bool:
+        """Are programs scored at the temperature that they were sampled at, to compare one policy with another?"""
+        return self.kind in CLIPPED or self.correction != "none" or self.kl > 0
 
     @model_validator(mode="before")
     @classmethod
@@ -112,6 +112,8 @@ class ObjectiveConfig(Section):
             raise ValueError("kind=rltf_reference has no correction, kl or spans=move: choose kind=rltf for them")
         if self.kind != "rltf_reference" and self.reference != ReferenceConfig():
             raise ValueError(f"reference holds switches of kind=rltf_reference: kind={self.kind} makes no use of them")
+        if not self.coarse and not self.adaptive and (self.spans != "add" or not (self.fine or self.static)):
+            raise ValueError("with these weights unit tests teach nothing: set coarse, adaptive or, with spans=add, fine above 0")
         if self.static and self.spans == "none":
             raise ValueError("static has no effect with spans=none: set spans=add or move, or static=0")
         if self.skip_zero_variance and self.baseline == "greedy":

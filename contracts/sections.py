@@ -248,7 +248,8 @@ class LearnerConfig(Section):
     sl_samples: NonNegative = 128
     """Corpus programs per optimizer step over all ranks, for L_sl; 0: none."""
     updates: Count = 1
-    """Weight updates per step: its programs are split into so many mini-batches, each used once."""
+    """Weight updates per online step: its programs are split into so many mini-batches, each used once. Supervised stages make
+    one update per step."""
     micro_batch: Count = 4
     """Programs per forward pass of one rank; accumulation follows from it."""
     activation_checkpointing: bool = False

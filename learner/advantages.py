@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from contracts.config import Recipe
+from contracts.objective import ObjectiveConfig
 from contracts.records import LabelledGroup, Labels, Outcome
 from learner.objectives import OBJECTIVES
 from learner.objectives.baselines import Reward
@@ -44,7 +45,7 @@ def training_rows(entry: LabelledGroup, recipe: Recipe) -> list[Row]:
     judged = list(zip(group.programs, entry.labels, entry.verdicts, strict=True))
     sampled = [(program, labels, verdict) for program, labels, verdict in judged if not program.greedy]
     greedy = next((_reward(labels) for program, labels, _ in judged if program.greedy), None)
-    if config.has_ratios and any(len(program.logprobs) != len(program.token_ids) for program, *_ in sampled):
+    if config.scores_as_sampled and any(len(program.logprobs) != len(program.token_ids) for program, *_ in sampled):
         raise ValueError(f"group {group.id} has no behaviour log-probs for kind={config.kind}, correction={config.correction}")
     try:
         found = OBJECTIVES[config.kind].advantages([_reward(labels) for _, labels, _ in sampled], greedy, config)
@@ -60,17 +61,18 @@ def training_rows(entry: LabelledGroup, recipe: Recipe) -> list[Row]:
             static=recipe.rewards.static if any(labels.static) else 0.0,
             findings=labels.static or None,
             behaviour=program.logprobs or None,
-            temperature=group.temperature if config.has_ratios else 1.0,
+            temperature=group.temperature if config.scores_as_sampled else 1.0,
             outcome=verdict.outcome,
         )
         for (program, labels, verdict), advantages in zip(sampled, found, strict=True)
     ]
 
 
-def has_variance(entry: LabelledGroup) -> bool:
-    """Did the group's sampled programs earn different rewards?"""
+def has_variance(entry: LabelledGroup, config: ObjectiveConfig) -> bool:
+    """Did the group's sampled programs earn different rewards, as far as the objective makes use of them?"""
     programs = zip(entry.group.programs, entry.labels, strict=True)
-    return len({_reward(labels) for program, labels in programs if not program.greedy}) > 1
+    rewards = [_reward(labels) for program, labels in programs if not program.greedy]
+    return len({(config.coarse * reward.coarse, config.adaptive * reward.graded) for reward in rewards}) > 1
 
 
 def split_evenly(rows: Sequence[Row], parts: int) -> list[list[Row]]:

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import torch
 from torch import Tensor
-from transformers import AutoModelForTokenClassification, PreTrainedModel
+from transformers import AutoModelForTokenClassification, PretrainedConfig, PreTrainedModel
 
 from contracts.config import Recipe
 from contracts.errors import UserError
 from contracts.records import Outcome
-from models.load import DTYPES, load_model
+from models.load import DTYPES, load_config, load_model
 from models.scoring import TokenBatch, token_logprobs
 
 CLASSES = (Outcome.PASS, Outcome.FAILURE, Outcome.RUNTIME_ERROR, Outcome.SYNTAX_ERROR)
@@ -22,12 +22,16 @@ class Frozen:
     """Each is absent where the objective has no use for it. Every rank holds them whole."""
 
     def __init__(self, recipe: Recipe, start: str, device: str | torch.device) -> None:
-        """`start`: the folder of the weights that the stage begins with. Raises UserError for a critic that is none."""
+        """`start`: the folder of the weights that the stage begins with.
+
+        Raises UserError for a critic that is none or does not fit.
+        """
         objective, precision = recipe.objective, recipe.deepspeed.precision
         self._reference = _still(load_model(start, precision), device) if objective.kl else None
         self._critic = None
         if objective.kind == "rltf_reference" and objective.reference.critic is not None:
             self._critic = _still(load_critic(objective.reference.critic, precision), device)
+            _check_fits(self._critic.config, load_config(start), recipe)
 
     def reference_logprobs(self, batch: TokenBatch, temperature: Tensor) -> Tensor | None:
         """[B, T] under the reference."""
@@ -64,6 +68,17 @@ def load_critic(path: Path, precision: str = "fp32") -> PreTrainedModel:
 def _rolled(rows: Tensor, by: list[int]) -> Tensor:
     """Each of B rows, rolled to the right by its own number of columns."""
     return torch.stack([row.roll(n, 0) for row, n in zip(rows, by, strict=True)])
+
+
+def _check_fits(critic: PretrainedConfig, taught: PretrainedConfig, recipe: Recipe) -> None:
+    """Raises UserError where the critic does not know all tokens of the taught model, or cannot read as many."""
+    longest = getattr(critic, "max_position_embeddings", None)
+    if critic.vocab_size < taught.vocab_size or (longest is not None and longest < recipe.context):
+        raise UserError(
+            f"objective.reference.critic knows {critic.vocab_size} tokens and reads {longest or 'any number'}, the taught model "
+            f"has {taught.vocab_size} and prompt.max_tokens + sampling.max_new_tokens are {recipe.context}",
+            "Name a critic of the taught model's vocabulary and context",
+        )
 
 
 def _still(model: PreTrainedModel, device: str | torch.device) -> PreTrainedModel:

@@ -64,7 +64,7 @@ def local_sums(
     sums[f"ratio_max/{rank}"] = figures.get("ratio_max", 0.0)
     return sums | {
         "groups": len(entries),
-        "zero_variance": sum(not has_variance(entry) for entry in entries),
+        "zero_variance": sum(not has_variance(entry, config) for entry in entries),
         "programs": len(sampled),
         "lag": sum(lag for *_, lag in sampled),
         "passed": sum(verdict.outcome is Outcome.PASS for _, verdict, _, _ in sampled),

@@ -58,6 +58,8 @@ class Trainer:
         """
         groups, imitated = map(int, self.engine.sum_over_ranks([len(entries), len(supervised)]))
         online = groups > 0
+        if online and not self._config.sl:
+            supervised, imitated = [], 0
         updates = self._recipe.learner.updates if online else 1
         dealt = zip(self._dealt(entries, groups, updates), self._dealt_corpus(supervised, imitated, updates), strict=True)
         batches = [self._mini_batch(rows, corpus) for rows, corpus in dealt]
@@ -66,6 +68,8 @@ class Trainer:
         sl_weight = self._config.sl if online else 1.0  # a weight beside other terms; alone it has no meaning
         rate, norm, figures = self.engine.learning_rate(), 0.0, Figures()
         for batch in batches:
+            if not batch.parts and not batch.supervised_parts:  # all groups were skipped: there is nothing to go by
+                continue
             merge(figures, self._accumulate(batch, sl_weight, online), 1 / updates)
             norm += self.engine.step() / updates
         return self._metrics(entries, figures, step) | {m.GRAD_NORM.name: norm, m.LR.name: rate}
@@ -74,7 +78,7 @@ class Trainer:
         """Rows by update: an even share of each of the step's `groups` goes to each, whatever the number of ranks."""
         dealt: list[list[Row]] = [[] for _ in range(updates)]
         for number, entry in zip(itertools.count(self.engine.rank, self.engine.ranks), entries, strict=False):
-            if self._config.skip_zero_variance and not has_variance(entry):
+            if self._config.skip_zero_variance and not has_variance(entry, self._config):
                 continue
             rows = training_rows(entry, self._recipe)
             for i, row in enumerate(rows):
@@ -100,7 +104,7 @@ class Trainer:
             supervised,
             sampled=Count(tokens, sum(by_rank[0])),
             imitated=Count(sl_tokens, sum(by_rank[1])),
-            parts=parts if parts or sl_parts else 1,  # an update of nothing is one too
+            parts=parts,
             supervised_parts=sl_parts,
             turns=sum(min(n, parts) for n in by_rank[0]),
             supervised_turns=sum(min(n, sl_parts) for n in by_rank[1]),
@@ -119,13 +123,13 @@ class Trainer:
                 turns = kinds * (batch.turns if sampled else batch.supervised_turns)
                 count = Count(_tokens(part) * turns, len(part) * turns)
             tokens = self._collate(part)
-            scores = score(self.engine.model, tokens, _temperatures(part, tokens))
-            if not part:  # a rank with fewer programs than others takes part with a loss of nothing
-                losses = Losses({"sl": scores.logprobs.sum() * 0.0}, {})
-            elif sampled:
+            if part and sampled:
+                scores = score(self.engine.model, tokens, _temperatures(part, tokens))
                 losses = self._policy_losses(part, tokens, scores, count)
-            else:
-                losses = supervised_loss(scores.logprobs, sl_weight, count.tokens)
+            elif part:
+                losses = supervised_loss(token_logprobs(self.engine.model, tokens), sl_weight, count.tokens)
+            else:  # a rank with fewer programs than others takes part with a loss of nothing
+                losses = Losses({"sl": token_logprobs(self.engine.model, tokens).sum() * 0.0}, {})
             self.engine.backward(torch.stack(list(losses.terms.values())).sum(), last=number == len(parts))
             merge(figures, {f"loss/{name}": term.item() for name, term in losses.terms.items()} | losses.figures)
         return figures
@@ -142,7 +146,7 @@ class Trainer:
             apart = divergence(logprobs, reference)
             losses.terms["kl"] = config.kl * (shares * apart).sum()
             losses.figures["kl_reference"] = apart.sum().item()
-        as_sampled = config.has_ratios or self._recipe.sampling.temperature == 1.0
+        as_sampled = config.scores_as_sampled or self._recipe.sampling.temperature == 1.0
         return losses._replace(figures=losses.figures | watched(scores, feedback, as_sampled=as_sampled))
 
     def _with_proximal(self, batch: MiniBatch) -> list[Row]:

@@ -47,7 +47,7 @@ def load_model(path: str, precision: str = "fp32") -> PreTrainedModel:
     Raises UserError where it isn't a model that transformers can load.
     """
     try:
-        config = _load_config(path)
+        config = load_config(path)
         kind = AutoModelForSeq2SeqLM if config.is_encoder_decoder else AutoModelForCausalLM
         model = kind.from_pretrained(path, config=config, dtype=DTYPES[precision])
     except (OSError, ValueError, KeyError) as err:
@@ -66,7 +66,7 @@ def check_model_path(path: str, tokens: int) -> None:
         raise UserError(f"model.path={path} is not a model folder: it has no config.json", _REMEDY)
     if not folder.exists() and (path.startswith((".", "/", "~")) or path.count("/") > 1):
         raise UserError(f"model.path={path}: there is no such folder", _REMEDY)
-    config = _load_config(path)
+    config = load_config(path)
     load_tokenizer(path)
     context = getattr(config, "max_position_embeddings", None)
     if context is not None and tokens > context:
@@ -95,7 +95,8 @@ def forget_generation_defaults(model: PreTrainedModel) -> None:
     )
 
 
-def _load_config(path: str) -> PretrainedConfig:
+def load_config(path: str) -> PretrainedConfig:
+    """A model's configuration, every dropout off. Raises UserError where there is none."""
     try:
         config = AutoConfig.from_pretrained(path)
     except (OSError, ValueError, KeyError, StrictDataclassError) as err:

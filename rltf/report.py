@@ -71,13 +71,14 @@ def _view(folder: Path) -> dict[str, Any]:
         "summary": summary,
         "step": max(summary.steps, _last(rows, metrics.STEP, 0)),
         "steps_wanted": config.get("steps"),
+        "online": config.get("online", True),
         "headline": headline(summary, temperature, online=config.get("online", True)),
         "missing": [what for name, what in _PARTS.items() if not (folder / name).exists()],
         "models": list(models),
         "scores": _scores(models),
         "mix": _outcome_shares(models, temperature),
         "temperature": temperature,
-        "objective": objective_in_words(ObjectiveConfig.model_validate(config["objective"])) if "objective" in config else None,
+        "objective": _objective(config),
         "corpus": _corpus(config),
         "drawings": _drawings(models, rows, summary.lag.bound),
         "examples": [(example, list(pieces(example))) for example in examples],
@@ -102,6 +103,13 @@ def _counts(summary: Summary, rows: list[dict[str, Any]]) -> dict[str, dict[str,
         "evicted": dict(summary.samples_evicted) or _last(rows, metrics.EVICTED, {}),
         "busy": _last(rows, metrics.PHASE_SECONDS, {}),
     }
+
+
+def _objective(config: Mapping[str, Any]) -> str | None:
+    """What was optimised, in words; None where nothing was trained online."""
+    if "objective" not in config or not config.get("online", True):
+        return None
+    return objective_in_words(ObjectiveConfig.model_validate(config["objective"]))
 
 
 def _main_temperature(config: Mapping[str, Any], summary: Summary) -> float:

@@ -13,7 +13,7 @@ from pathlib import Path
 import msgspec
 
 from contracts.config import Recipe
-from contracts.errors import UserError
+from contracts.errors import RunError, UserError
 from contracts.files import write_in_one_move
 from contracts.records import Outcome, Problem
 from executors.pool import Job, Pool
@@ -25,7 +25,8 @@ FILE = "verified.json"
 def verified(problems: Sequence[Problem], recipe: Recipe, folder: Path, progress: Callable[[int], None]) -> list[Problem]:
     """The problems with what is left of their corpora; `progress` hears how many programs have been judged.
 
-    Raises UserError where no program is left, and what Pool raises where programs cannot be isolated here.
+    Raises UserError where no program is left, RunError where the sandbox fails too often, and what Pool raises where programs
+    cannot be isolated here.
     """
     path = folder / FILE
     if not path.is_file():
@@ -45,10 +46,17 @@ def _passing(problems: Sequence[Problem], recipe: Recipe, progress: Callable[[in
     executors = recipe.executors
     cores = min(executors.count * executors.cores, len(os.sched_getaffinity(0)))
     jobs = (Job(problem, text) for problem in problems for text in problem.corpus)
-    passed = []
+    passed: list[bool] = []
+    broken = 0
     with Pool(executors.model_copy(update={"cores": cores, "analyse": False}), recipe.rewards) as pool:
         for verdict in pool.judge_all(jobs):
             passed.append(verdict.outcome is Outcome.PASS)
+            broken += verdict.outcome is Outcome.SANDBOX_ERROR
             progress(len(passed))
+    if broken > executors.max_sandbox_error_rate * len(passed):
+        raise RunError(
+            f"{broken} of {len(passed)} corpus programs ended in a SANDBOX_ERROR: the executors are at fault",
+            "See `rltf doctor`; executors.max_sandbox_error_rate says how many are borne",
+        )
     rest = iter(passed)
     return {problem.id: list(islice(rest, len(problem.corpus))) for problem in problems}

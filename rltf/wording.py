@@ -5,7 +5,7 @@ from __future__ import annotations
 from contracts.objective import CLIPPED, Baseline, Kind, ObjectiveConfig
 
 _KINDS: dict[Kind, str] = {
-    "rltf": "RLTF's own: coarse and adaptive rewards, a term of the loss each",
+    "rltf": "RLTF's own, a term of the loss for each reward",
     "rltf_reference": "RLTF's as its published code computes it",
     "grpo": "GRPO: one reward per program, in clipped ratios of probabilities",
     "rloo": "RLOO: one reward per program, times the program's log-probability",
@@ -23,13 +23,21 @@ def objective_in_words(config: ObjectiveConfig) -> str:
     spread = ", in standard deviations of that group" if config.kind == "grpo" and config.normalise else ""
     kl = f" A KL term of weight {config.kl:g} holds the model near the weights that it began with." if config.kl else ""
     return (
-        f"{_KINDS[config.kind]} (kind={config.kind}). A reward counts by its distance from {_BASELINES[config.baseline]}"
-        f"{spread} (baseline={config.baseline}). {_spans(config)} (spans={config.spans}). "
+        f"{_KINDS[config.kind]} (kind={config.kind}), {_rewards(config)}. A reward counts by its distance from "
+        f"{_BASELINES[config.baseline]}{spread} (baseline={config.baseline}). {_spans(config)} (spans={config.spans}). "
         f"{_correction(config)} (correction={config.correction}).{kl}"
     )
 
 
+def _rewards(config: ObjectiveConfig) -> str:
+    weights = {"coarse": config.coarse, "adaptive": config.adaptive}
+    used = [f"{weight:g} · {name}" for name, weight in weights.items() if weight]
+    return f"with reward {' + '.join(used)}" if used else "with no reward for whole programs"
+
+
 def _spans(config: ObjectiveConfig) -> str:
+    if config.spans == "add" and not config.fine and not config.static:
+        return "No use is made of where an error was"
     places = "the tokens of a located error" + (" or a static finding" if config.static else "")
     return {
         "add": f"On {places} a reward of their own is added",

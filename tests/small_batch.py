@@ -152,7 +152,7 @@ def scored(
 ) -> list[list[Scored]]:
     """The sampled programs of each group under the model. `start`: the weights at the step's start, where they are others."""
     config, found = chosen.objective, []
-    temperature = TEMPERATURE if config.has_ratios else 1.0
+    temperature = TEMPERATURE if config.scores_as_sampled else 1.0
     for entry, (prompt, specs) in zip(batch(model.config.model_type), GROUPS.items(), strict=True):
         rewards = [(spec.coarse, spec.adaptive) for spec in specs]
         row = []

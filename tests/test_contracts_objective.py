@@ -32,6 +32,8 @@ BAD: list[tuple[dict[str, Any], str, str]] = [
     ({"reference": {"alpha_is_one": False}}, "switches of kind=rltf_reference", "kind=rltf makes no use of them"),
     ({"kind": "rloo", "reference": {"critic": "x"}}, "switches of kind=rltf_reference", "kind=rloo makes no use"),
     ({"static": 0.5, "spans": "none"}, "static has no effect with spans=none", "set spans=add or move, or static=0"),
+    ({"coarse": 0, "adaptive": 0, "spans": "move"}, "unit tests teach nothing", "set coarse, adaptive or"),
+    ({"coarse": 0, "adaptive": 0, "fine": 0}, "unit tests teach nothing", "with spans=add, fine above 0"),
     ({"skip_zero_variance": True}, "skip_zero_variance is about groups", "set baseline=group or leave_one_out"),
     ({"kind": "ppo", "baseline": "greedy", "skip_zero_variance": True}, "skip_zero_variance", "set baseline=group"),
 ]
@@ -48,13 +50,23 @@ def test_pieces_that_do_not_go_together_are_refused_with_the_remedy(objective: d
 UNFIT: list[tuple[dict[str, Any], str, str]] = [
     (
         {"objective": {"kind": "grpo"}, "sampling": {"top_p": 0.95}},
-        "objective.kind=grpo with correction=none needs the log-probs",
+        "objective.kind=grpo with correction=none and kl=0.0 needs the log-probs",
         "set sampling.top_p=1 and sampling.top_k=0",
     ),
     (
         {"objective": {"correction": "truncated"}, "sampling": {"top_k": 5}},
         "top_k=5",
         "set sampling.top_p=1 and sampling.top_k=0",
+    ),
+    (
+        {"objective": {"kl": 0.1}, "sampling": {"top_p": 0.95}},
+        "kl=0.1 needs the log-probs",
+        "set sampling.top_p=1 and sampling.top_k=0",
+    ),
+    (
+        {"problems": {"corpus": "verified"}, "learner": {"sl_samples": 0}},
+        "there are none",
+        "leave it at all",
     ),
     ({"objective": {"static": 0.5}}, "objective.static=0.5 needs findings", "set executors.analyse=true, or static=0"),
     (

@@ -14,6 +14,7 @@ from contracts.config import Recipe
 from contracts.errors import UserError
 from contracts.objective import ObjectiveConfig
 from contracts.records import Outcome
+from contracts.sections import PromptConfig, SamplingConfig
 from learner.frozen import Frozen, load_critic
 from models.scoring import collate, token_logprobs
 from tests.closed_form import losses
@@ -25,15 +26,20 @@ OUTCOMES = [Outcome.SYNTAX_ERROR, Outcome.PASS, Outcome.FAILURE]
 LABELS = [Outcome.PASS, Outcome.FAILURE, Outcome.RUNTIME_ERROR, Outcome.SYNTAX_ERROR]
 
 
-def classifier(folder: Path, labels: int = 4, family: str = "llama") -> PreTrainedModel:
+def classifier(folder: Path, labels: int = 4, family: str = "llama", vocab_size: int = 320) -> PreTrainedModel:
     """A tiny random token classifier, saved."""
     torch.manual_seed(3)
     if family == "gpt2":
-        absolute = GPT2Config(vocab_size=320, n_embd=16, n_layer=1, n_head=2, n_positions=64, num_labels=labels)
+        absolute = GPT2Config(vocab_size=vocab_size, n_embd=16, n_layer=1, n_head=2, n_positions=64, num_labels=labels)
         model: PreTrainedModel = GPT2ForTokenClassification(absolute)
     else:
         config = LlamaConfig(
-            vocab_size=320, hidden_size=16, intermediate_size=32, num_hidden_layers=1, num_attention_heads=2, num_labels=labels
+            vocab_size=vocab_size,
+            hidden_size=16,
+            intermediate_size=32,
+            num_hidden_layers=1,
+            num_attention_heads=2,
+            num_labels=labels,
         )
         model = LlamaForTokenClassification(config)
     with torch.no_grad():
@@ -48,6 +54,18 @@ def with_critic(folder: Path) -> dict[str, Any]:
     return {"kind": "rltf_reference", "reference": switches}
 
 
+def short(objective: dict[str, Any]) -> Recipe:
+    """A recipe whose prompts and programs have 64 tokens together."""
+    prompt, sampling = PromptConfig(max_tokens=32), SamplingConfig(max_new_tokens=32)
+    return Recipe(name="t", objective=ObjectiveConfig.model_validate(objective), prompt=prompt, sampling=sampling)
+
+
+def start(folder: Path) -> str:
+    """The folder of the model that is taught."""
+    tiny_model().save_pretrained(folder / "start")
+    return str(folder / "start")
+
+
 def likelihood_of(critic: PreTrainedModel, prompt: list[int], program: list[int], outcome: Outcome) -> list[float]:
     """The probability of the outcome's label at each program token, from one unpadded pass."""
     with torch.no_grad():
@@ -58,7 +76,7 @@ def likelihood_of(critic: PreTrainedModel, prompt: list[int], program: list[int]
 @pytest.mark.parametrize("family", ["llama", "gpt2"])
 def test_tokens_weigh_as_the_critic_says_whatever_the_padding(family: str, tmp_path: Path) -> None:
     critic = classifier(tmp_path, family=family)
-    frozen = Frozen(Recipe(name="t", objective=ObjectiveConfig.model_validate(with_critic(tmp_path))), "unused", "cpu")
+    frozen = Frozen(short(with_critic(tmp_path)), start(tmp_path), "cpu")
     weights = frozen.critic_weights(collate(PROMPTS, PROGRAMS, 0), OUTCOMES)
     assert weights is not None
     for row, prompt, program, outcome in zip(weights.tolist(), PROMPTS, PROGRAMS, OUTCOMES, strict=True):
@@ -70,7 +88,7 @@ def test_tokens_weigh_as_the_critic_says_whatever_the_padding(family: str, tmp_p
 def test_a_step_multiplies_every_token_s_reward_by_them(tmp_path: Path) -> None:
     critic = classifier(tmp_path)
     chosen = recipe(with_critic(tmp_path) | {"sl": 0.0})
-    taught, engine = trainer(chosen, frozen=Frozen(chosen, "unused", "cpu"))
+    taught, engine = trainer(chosen, frozen=Frozen(chosen, start(tmp_path), "cpu"))
     metrics = taught.step(batch(), CORPUS, 9)
     model = exact_model()
     cases, likelihoods = [], []
@@ -99,6 +117,17 @@ def test_a_critic_with_other_labels_or_none_at_all_is_refused(tmp_path: Path) ->
     with pytest.raises(UserError, match="cannot be loaded") as caught:
         load_critic(tmp_path / "nowhere")
     assert "pass, failure, runtime error, syntax error" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("family", "changes", "said"),
+    [("gpt2", {}, "reads 64"), ("llama", {"vocab_size": 200}, "knows 200 tokens")],
+)
+def test_a_critic_that_cannot_read_all_is_refused(family: str, changes: dict[str, int], said: str, tmp_path: Path) -> None:
+    classifier(tmp_path, family=family, **changes)
+    long = Recipe(name="t", objective=ObjectiveConfig.model_validate(with_critic(tmp_path)))
+    with pytest.raises(UserError, match=said):
+        Frozen(long, start(tmp_path), "cpu")
 
 
 def test_the_reference_scores_as_the_start_model_does_and_never_learns(tmp_path: Path) -> None:

@@ -154,3 +154,21 @@ def test_a_term_with_weight_zero_changes_nothing_but_its_own_entry() -> None:
     assert full["loss"]["fine"] != 0.0
     expected = full["loss"] | {"fine": 0.0, "total": full["loss"]["total"] - full["loss"]["fine"]}
     assert without["loss"] == pytest.approx(expected)
+
+
+def test_without_a_weight_for_them_corpus_programs_are_not_run() -> None:
+    with_them, without = trainer(sl=0.0), trainer(sl=0.0)
+    assert with_them.step(batch(), SL, 9) == without.step(batch(), [], 9)
+
+
+def test_a_step_of_groups_without_variance_changes_no_weight() -> None:
+    taught = trainer(sl=0.0, baseline="group", skip_zero_variance=True)
+    equal = Labels(coarse=-0.3, fine=0.0, adaptive=-0.3, penalised=[False] * 2)
+    same = entry("c", 3, [6], [(sampled(2, 70), Outcome.FAILURE, equal), (sampled(2, 80), Outcome.FAILURE, equal)])
+    metrics = taught.step([same], SL, 9)
+    assert metrics["zero_variance_groups_ratio"] == 1.0
+    assert metrics["samples_trained_total"] == 2
+    assert metrics["gradient_norm"] == 0.0
+    fresh = dict(tiny_model().named_parameters())
+    assert all(torch.equal(value, fresh[name]) for name, value in taught.engine.model.named_parameters())
+    assert taught.engine.learning_rate() == 1e-3

@@ -144,11 +144,16 @@ def test_static_feedback_is_for_programs_with_findings() -> None:
 
 
 def test_variance_is_that_of_sampled_programs_rewards() -> None:
-    assert not has_variance(labelled("g", coarse=(-0.3, -0.3), greedy=1.0))
-    assert has_variance(labelled("g", coarse=(-0.3, 1.0)))
+    both, coarse_alone = ObjectiveConfig(baseline="group"), ObjectiveConfig(baseline="group", adaptive=0)
+    assert not has_variance(labelled("g", coarse=(-0.3, -0.3), greedy=1.0), both)
+    assert has_variance(labelled("g", coarse=(-0.3, 1.0)), both)
     same_coarse = labelled("g", coarse=(-0.3, -0.3))
     labels = [msgspec.structs.replace(same_coarse.labels[0], adaptive=value) for value in (-0.3, 0.2)]
-    assert has_variance(msgspec.structs.replace(same_coarse, labels=labels))
+    graded = msgspec.structs.replace(same_coarse, labels=labels)
+    assert has_variance(graded, both)
+    assert not has_variance(graded, coarse_alone), "what the objective makes no use of is no variance"
+    errored = [msgspec.structs.replace(same_coarse.labels[0], adaptive=value) for value in (-0.3, None)]
+    assert not has_variance(msgspec.structs.replace(same_coarse, labels=errored), both), "an error counts with its coarse reward"
 
 
 def test_outcomes_reach_the_rows_for_the_critic() -> None:

@@ -157,7 +157,7 @@ def test_page_shows_the_run(tmp_path: Path) -> None:
     assert "not finished" not in words
     assert "Not drawn" not in words
     assert len(re.findall("<svg ", (tmp_path / "run" / "report.html").read_text())) == 13
-    assert "The objective is RLTF's own:" in words
+    assert "The objective is RLTF's own, a term" in words
 
 
 def test_page_needs_no_network_and_runs_no_script(tmp_path: Path) -> None:

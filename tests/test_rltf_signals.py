@@ -114,13 +114,15 @@ def test_large_ratios_take_a_logarithmic_scale() -> None:
     [
         (
             {},
-            "RLTF's own: coarse and adaptive rewards, a term of the loss each (kind=rltf). A reward counts by its distance from "
+            "RLTF's own, a term of the loss for each reward (kind=rltf), with "
+            "reward 1 · coarse + 1 · adaptive. A reward counts by its distance from "
             "what the greedily decoded program of the same prompt earns (baseline=greedy). On the tokens of a located error a "
             "reward of their own is added (spans=add). Nothing is done about policy lag (correction=none).",
         ),
         (
             {"kind": "grpo", "correction": "decoupled", "correction_cap": 4, "kl": 0.05, "spans": "none"},
-            "GRPO: one reward per program, in clipped ratios of probabilities (kind=grpo). A reward counts by its distance from "
+            "GRPO: one reward per program, in clipped ratios of probabilities (kind=grpo), with "
+            "reward 1 · coarse + 1 · adaptive. A reward counts by its distance from "
             "the mean of all programs of the same prompt, in standard deviations of that group (baseline=group). No use is made "
             "of where an error was (spans=none). Ratios are clipped around the weights at a step's start, and importance weights "
             "of at most 4 correct the lag up to there (correction=decoupled). A KL term of weight 0.05 holds the model near the "
@@ -128,7 +130,8 @@ def test_large_ratios_take_a_logarithmic_scale() -> None:
         ),
         (
             {"kind": "rloo", "correction": "truncated", "correction_cap": None, "spans": "move", "static": 1.0},
-            "RLOO: one reward per program, times the program's log-probability (kind=rloo). A reward counts by its distance from "
+            "RLOO: one reward per program, times the program's log-probability (kind=rloo), with "
+            "reward 1 · coarse + 1 · adaptive. A reward counts by its distance from "
             "the mean of the other programs of the same prompt (baseline=leave_one_out). A bad program's blame is gathered on "
             "the tokens of a located error or a static finding (spans=move). Policy lag is corrected by importance weights "
             "without a bound (correction=truncated).",
@@ -137,6 +140,12 @@ def test_large_ratios_take_a_logarithmic_scale() -> None:
 )
 def test_objective_in_words(settings: dict, words: str) -> None:
     assert objective_in_words(ObjectiveConfig.model_validate(settings)) == words
+
+
+def test_words_name_only_what_takes_part() -> None:
+    words = objective_in_words(ObjectiveConfig(coarse=0.5, adaptive=0, fine=0))
+    assert "with reward 0.5 · coarse. A reward" in words
+    assert "No use is made of where an error was (spans=add)" in words
 
 
 @pytest.mark.parametrize("kind", get_args(Kind))
