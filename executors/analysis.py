@@ -42,7 +42,10 @@ def analyse(text: str, setup: str = "") -> list[Found]:
     known = frozenset(dir(builtins)) | {name for node in ast.walk(ast.parse(setup)) for name in bound(node)}
     scopes.is_starred = scopes.is_starred or "*" in known
     found: dict[tuple[str, Region], Found] = {}
-    for code, message, node in (*flakes(scopes, known), *unreachable(scopes), *wrong_arity(scopes)):
+    faults = [*unreachable(scopes)]
+    if not scopes.asks_for_version:
+        faults += [*flakes(scopes, known), *wrong_arity(scopes)]
+    for code, message, node in faults:
         place = _region(node)
         found.setdefault((code, place), (code, printable(message)[:_MESSAGE], place))
     return sorted(found.values(), key=lambda one: (one[2], one[0]))[:_MOST_FINDINGS]

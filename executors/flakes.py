@@ -45,6 +45,8 @@ _RAISED = {
     NOT_AN_EXCEPTION: frozenset({"TypeError"}),
     PRINT_SHIFT: frozenset({"TypeError"}),
 }
+_OLD = "basestring cmp execfile file long raw_input reduce reload unichr unicode xrange"
+"""Built-in names of Python 2."""
 _Conditional = ast.IfExp | ast.BoolOp | ast.Lambda | ast.ListComp | ast.SetComp | ast.DictComp | ast.GeneratorExp
 
 
@@ -82,6 +84,8 @@ def _is_certain(scopes: Scopes, message: messages.Message, node: ast.AST) -> boo
             return not all(isinstance(part, ast.Starred) for part in parts)
         case messages.RaiseNotImplemented():
             return "NotImplemented" not in scopes.everywhere
+        case messages.InvalidPrintSyntax():
+            return not scopes.is_conditional(node)
     return True
 
 
@@ -89,7 +93,7 @@ def _is_nowhere(scopes: Scopes, name: ast.Name) -> bool:
     """Does nothing bind the name in any scope that is visible from here?"""
     if scopes.is_dynamic or scopes.is_starred or name.id in scopes.deleted or scopes.sees(name, name.id):
         return False
-    return not _is_unread(scopes, name) and not scopes.is_for_other_versions(name)
+    return not _is_unread(scopes, name) and not (name.id in _OLD.split() and scopes.is_conditional(name))
 
 
 def _is_unread(scopes: Scopes, name: ast.Name) -> bool:
@@ -106,12 +110,12 @@ def _is_unread(scopes: Scopes, name: ast.Name) -> bool:
 def _is_before_any(scopes: Scopes, name: ast.Name) -> bool:
     """Is the local variable unbound whenever its value is asked for here? pyflakes knows that the text binds it only later; in a
     loop that must be by statements that themselves ask for its value first."""
+    if name.id in scopes.deleted | scopes.nonlocals:
+        return False
     function = scopes.function_of(name)
     around = takewhile(lambda parent: parent is not function, (parent for parent, _ in scopes.above(name)))
     loops = [parent for parent in around if isinstance(parent, Loop)]
-    if not loops or name.id in scopes.deleted:
-        return name.id not in scopes.deleted
-    return all(_asks_first(scopes, node, name.id) for node in ast.walk(loops[-1]) if name.id in bound(node))
+    return not loops or all(_asks_first(scopes, node, name.id) for node in ast.walk(loops[-1]) if name.id in bound(node))
 
 
 def _asks_first(scopes: Scopes, store: ast.AST, name: str) -> bool:

@@ -15,11 +15,14 @@ from typing import NamedTuple
 Function = ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda
 Comprehension = ast.ListComp | ast.SetComp | ast.DictComp | ast.GeneratorExp
 Loop = ast.For | ast.AsyncFor | ast.While
+_Guard = ast.Try | ast.TryStar | ast.With | ast.AsyncWith
 _Scope = ast.Module | ast.ClassDef | Function | Comprehension
 
-_DYNAMIC = """exec globals locals vars dir setattr delattr builtins __builtins__ __import__ import_module __main__ modules
+_DYNAMIC = """eval exec globals locals vars dir setattr delattr builtins __builtins__ __import__ import_module __main__ modules
 __dict__ _getframe f_globals f_locals __code__ __defaults__ __kwdefaults__ __globals__ _convert_ global_enum"""
 """Names with which a program can bind names that its text does not show, ask which there are, or change a function."""
+_VERSIONS = "version version_info hexversion python_version python_version_tuple"
+"""Names by which a program asks which Python it runs in."""
 
 
 class Fault(NamedTuple):
@@ -50,15 +53,15 @@ class Scopes:
         self.everywhere = frozenset(name for names in self.bindings.values() for name in names)
         """Names that are bound in any scope."""
         self.deleted = frozenset(node.id for node in self.nodes if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Del))
-        self.is_dynamic = not frozenset(_DYNAMIC.split()).isdisjoint(name for node in self.nodes for name in _mentioned(node))
+        self.nonlocals = frozenset(name for node in self.nodes if isinstance(node, ast.Nonlocal) for name in node.names)
+        """Local variables that another function may bind."""
+        mentioned = frozenset(name for node in self.nodes for name in _mentioned(node))
+        self.is_dynamic = not mentioned.isdisjoint(_DYNAMIC.split())
+        self.asks_for_version = not mentioned.isdisjoint(_VERSIONS.split())
+        """May parts of it be for other versions of Python, whether behind a condition, a flag or an early return?"""
         self.is_starred = "*" in self.everywhere
         """Does it import all names of a module?"""
-        self._guards = {
-            child: node
-            for node in self.nodes
-            if isinstance(node, ast.Try | ast.TryStar | ast.With | ast.AsyncWith)
-            for child in node.body
-        }
+        self._guards = {child: node for node in self.nodes if isinstance(node, _Guard) for child in _guarded(node)}
 
     def above(self, node: ast.AST) -> Iterator[tuple[ast.AST, ast.AST]]:
         """Each node around this one, innermost first, and which of its children leads here."""
@@ -86,14 +89,20 @@ class Scopes:
         return False
 
     def is_caught(self, node: ast.AST, exceptions: frozenset[str]) -> bool:
-        """May a handler, or a context manager, around the node catch one of these?"""
-        guards = (self._guards[child] for _, child in self.above(node) if child in self._guards)
-        return any(_may_stop(guard, exceptions) for guard in guards)
+        """May a handler, a context manager or a `finally` catch one of these: around the node, or, where it runs when it is
+        called, anywhere in the program?"""
+        around = [self._guards[child] for _, child in self.above(node) if child in self._guards]
+        is_called = any(_runs_in(parent, child) or isinstance(parent, ast.GeneratorExp) for parent, child in self.above(node))
+        return any(_may_stop(guard, exceptions) for guard in (self._guards.values() if is_called else around))
 
-    def is_for_other_versions(self, node: ast.AST) -> bool:
-        """Is it under a condition on Python's version?"""
-        tests = (parent.test for parent, _ in self.above(node) if isinstance(parent, ast.If | ast.IfExp))
-        return any("version" in name for test in tests for part in ast.walk(test) for name in _mentioned(part))
+    def is_conditional(self, node: ast.AST) -> bool:
+        """Does it run only where a condition holds, other than that the program is the main one?"""
+        for parent, child in self.above(node):
+            match parent:
+                case ast.If(test=test) | ast.IfExp(test=test) | ast.BoolOp(values=[test, *_]) if child is not test:
+                    if not any("__name__" in _mentioned(part) for part in ast.walk(test)):
+                        return True
+        return False
 
     def _home(self, node: ast.AST) -> ast.AST:
         """The scope in which the names that this node binds are."""
@@ -135,10 +144,22 @@ def _mentioned(node: ast.AST) -> Iterator[str]:
             yield from name.split(".")
 
 
-def _may_stop(guard: ast.Try | ast.TryStar | ast.With | ast.AsyncWith, exceptions: frozenset[str]) -> bool:
+def _guarded(guard: _Guard) -> list[ast.AST]:
+    """The parts whose exceptions it may stop."""
+    if isinstance(guard, ast.With | ast.AsyncWith):
+        return [*guard.items[1:], *guard.body]
+    return [*guard.body, *guard.handlers, *guard.orelse] if _leaves(guard) else [*guard.body]
+
+
+def _leaves(guard: ast.Try | ast.TryStar) -> bool:
+    """Does its `finally` go elsewhere, which drops the exception?"""
+    return any(isinstance(part, ast.Return | ast.Break | ast.Continue) for node in guard.finalbody for part in ast.walk(node))
+
+
+def _may_stop(guard: _Guard, exceptions: frozenset[str]) -> bool:
     """Files that a program opens stop no exception; any other context manager may."""
     if isinstance(guard, ast.Try | ast.TryStar):
-        return any(_may_catch(handler.type, exceptions) for handler in guard.handlers)
+        return _leaves(guard) or any(_may_catch(handler.type, exceptions) for handler in guard.handlers)
     calls = [item.context_expr for item in guard.items]
     return not all(isinstance(call, ast.Call) and isinstance(call.func, ast.Name) and call.func.id == "open" for call in calls)
 

@@ -27,6 +27,7 @@ from executors.labels import label
 from executors.pool import Pool
 from executors.spans import statement_span
 from executors.watch import Ended, Mark, Ran
+from executors.worker import ZygoteDied
 from problems import primer
 from tests.hostile import ROWS
 from tests.hostile.case import Case
@@ -69,6 +70,10 @@ FAULTS = {
     "outside ASCII": ("# naïve 🐍\nx = 'é🐍', größe, 1", "undefined-name", "größe"),
     "behind a byte order mark": ("\ufeffprint(missing)", "undefined-name", "missing"),
     "other line breaks": ("x = 1\r\ny = 2\rprint(z)", "undefined-name", "z"),
+    "unconditionally of Python 2": ("if __name__ == '__main__':\n    if raw_input(): pass", "undefined-name", "raw_input"),
+    "a handler elsewhere": ("try:\n    len([])\nexcept Exception: pass\nprint(missing)", "undefined-name", "missing"),
+    "a handler for others": ("def f(): return missing\ntry: f()\nexcept ValueError: pass", "undefined-name", "missing"),
+    "in a finally": ("for i in 'ab':\n    try: pass\n    finally: missing; break", "undefined-name", "missing"),
     "assigned later": ("n = 0\ndef f():\n    m = n\n    n = 1", "undefined-local", "n"),
     "counted": ("n = 0\ndef f():\n    for i in 'ab':\n        n += 1", "undefined-local", "n"),
     "added in a loop": ("n = 0\ndef f(a):\n    for i in a:\n        n = n + i", "undefined-local", "n"),
@@ -113,8 +118,29 @@ FINE = {
     "caught": "try:\n    input = raw_input\nexcept NameError:\n    pass",
     "caught by all": "try:\n    print(missing)\nexcept:\n    pass",
     "caught by a superclass": "try:\n    '{}'.format()\n    len()\nexcept (EOFError, Exception):\n    pass",
+    "caught around the call": "def f(): return raw_input()\ntry: s = f()\nexcept NameError: s = input()",
+    "caught around the call, not a name": "def f(a): return len(a, a)\ntry: f(1)\nexcept TypeError: pass",
+    "caught around a generator": "g = (missing for _ in 'a')\ntry: list(g)\nexcept Exception: pass",
+    "dropped by a return": "def f():\n    try: return missing\n    finally: return 1\nf()",
+    "dropped by a break": "for i in 'ab':\n    try: len()\n    finally: break",
+    "dropped after its handler": "def f():\n    try: f\n    except EOFError: missing\n    else: missing\n    finally: return 1",
     "suppressed": "import contextlib\nwith contextlib.suppress(NameError):\n    print(missing)",
+    "suppressed on the way in": "import contextlib\nwith contextlib.suppress(NameError), missing: pass",
     "of another version": "import sys\nif sys.version_info < (3,):\n    range = xrange",
+    "of another version, not a name": (
+        "import sys\na = [1]\nif sys.version_info[0] < 3:\n    a = sorted(a, cmp); print >>sys.stderr, a\nelse:\n    a.sort()"
+    ),
+    "of another version, by a flag": "import sys\nPY3 = sys.version_info[0] == 3; text = str if PY3 else unicode",
+    "of another version, by a return": (
+        "from sys import hexversion\ndef f():\n    if hexversion >= 3 << 24: return input()\n    return raw_input()"
+    ),
+    "of Python 2": "old = round(0.5)\nif old:\n    range = xrange; input = raw_input",
+    "of Python 2, as an expression": "text = unicode if str is bytes else str\nnumber = str is bytes and long or int",
+    "of Python 2, a statement": "import sys\nif str is bytes: print >>sys.stderr, 'old'",
+    "bound by an inner function": (
+        "x = 0\ndef f():\n    def g():\n        nonlocal x\n        x = 1\n    g()\n    print(x)\n    x = 2\nf()"
+    ),
+    "bound by an evaluated text": "eval('(y := 10)')\nprint(y)",
     "never evaluated": "def f():\n    x: List[int] = []\ndef g(a: 'Tree'): pass",
     "put off": "from __future__ import annotations\ndef f(a: List[int]) -> Tree: pass",
     "bound elsewhere": "def f():\n    global n\n    n = 1\ndef g(): return n",
@@ -288,8 +314,30 @@ def test_a_lost_zygote_is_replaced_and_costs_no_verdict(executor: Executor) -> N
     os.killpg(own.workers["none"].pid, signal.SIGKILL)
     before = executor.restarts
     lost = executor.judge(ANYTHING, "missing")
-    assert (lost.error_type, lost.findings, executor.restarts) == ("NameError", (), before + 1)
+    assert (lost.error_type, lost.findings) == ("NameError", ())
     assert executor.judge(ANYTHING, "missing").findings != ()
+    assert executor.restarts == before + 1
+
+
+def test_zygotes_that_never_start_are_told_of(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise ZygoteDied("no memory")
+
+    monkeypatch.setattr(analyser, "Worker", refuse)
+    with Executor(CONFIG, RewardsConfig()) as one:
+        assert [one.judge(ANYTHING, "missing").findings for _ in range(2)] == [(), ()]
+        for _ in range(2):
+            with pytest.raises(UserError, match=r"lost 3 zygotes in a row: .*no memory.*analyse=false"):
+                one.judge(ANYTHING, "missing")
+
+
+def test_zygotes_lost_now_and_then_are_not_told_of(executor: Executor) -> None:
+    own = executor._analyser
+    assert own is not None
+    for _ in range(3):
+        assert own.findings("missing", "none") != ()
+        os.killpg(own.workers["none"].pid, signal.SIGKILL)
+        assert own.findings("missing", "none") == ()
 
 
 def test_analysis_without_pyflakes_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
