@@ -17,8 +17,13 @@ from contracts.sections import Count, NonNegative, Section
 ArmName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9+-]*$")]
 OWN = ("name", "parallel")
 """Keys that an override on the command line sets in the ablation itself, and not in its runs."""
-SHARED = ("name", "output", "seed", "model", "warmup")
-"""Sections and keys that an arm must leave alone: its runs' places, and what a seed's arms start from."""
+PLACES = ("name", "output", "seed")
+START = ("model", "warmup")
+JUDGED = ("problems", "prompt", "sampling.max_new_tokens", "executors", "eval")
+SHARED = PLACES + START + JUDGED
+"""Sections and keys that an arm must leave alone: its runs' places, what a seed's arms start from, how they are judged."""
+FREE = ("problems.corpus", "problems.checked", "executors.analyse", "executors.count", "executors.cores")
+"""Keys of these sections that an arm may set all the same: no verdict on a held-out problem depends on them."""
 WARM_START = "warm-start"
 """Name of the run that a seed's arms start from."""
 EVERY = "every"
@@ -63,7 +68,7 @@ class AblationRecipe(Section):
         for name, arm in self.arms.items():
             if name in (WARM_START, EVERY):
                 raise ValueError(f"arm {name} has a name that means something else here: choose another")
-            if taken := [key for key in leaves(arm.set) if key.split(".")[0] in SHARED]:
+            if taken := [key for key in leaves(arm.set) if _is_shared(key)]:
                 raise ValueError(f"arm {name} sets {', '.join(taken)}, which all arms of a seed share: set it for all arms")
         return self
 
@@ -99,17 +104,31 @@ class AblationRecipe(Section):
         own = {"name": arm.replace("+", "_"), "output": self._place(seed), "seed": seed}
         if start := self.warm_start(seed):
             own |= {"model.path": str(start.folder / "checkpoints" / "start"), "warmup.steps": 0}
+        values = leaves(self.arms[arm].set)
         try:
-            return self._resolve(leaves(self.arms[arm].set) | own)
+            recipe = self._resolve(values | own)
         except UserError as err:
             raise UserError(f"arm {arm}: {err.message}", err.remedy) from err
+        if "problems.checked" in values and recipe.problems.heldout_path is None:
+            raise UserError(
+                f"arm {arm} sets problems.checked, on which it depends which problems are held out",
+                "Set it for all arms, or set problems.heldout_path for all",
+            )
+        return recipe
 
     def _place(self, seed: int) -> str:
         return str(self.folder / f"seed{seed}")
 
     def _resolve(self, values: dict[str, Any]) -> Recipe:
-        """The base recipe with `set` and, over it, these values."""
-        return load_recipe(self.base, tuple(f"{key}={_text(value)}" for key, value in (leaves(self.set) | values).items()))
+        """The base recipe with `set` and, over it, these values. Raises UserError where its runs would want one port at once."""
+        recipe = load_recipe(self.base, tuple(f"{key}={_text(value)}" for key, value in (leaves(self.set) | values).items()))
+        if recipe.monitor.prometheus_port and self.parallel > 1:
+            raise UserError(
+                f"monitor.prometheus_port={recipe.monitor.prometheus_port} can serve one run at a time, and "
+                f"parallel={self.parallel} are wanted",
+                "Set parallel=1, or monitor.prometheus_port=0",
+            )
+        return recipe
 
 
 def chosen_seeds(text: str) -> tuple[int, ...]:
@@ -146,6 +165,10 @@ def leaves(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     for key, value in tree.items():
         found |= leaves(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
     return found
+
+
+def _is_shared(key: str) -> bool:
+    return key not in FREE and any(key == shared or key.startswith(f"{shared}.") for shared in SHARED)
 
 
 def _text(value: Any) -> str:

@@ -13,8 +13,8 @@ from typing import Protocol
 from contracts.ablation import AblationRecipe
 from contracts.errors import RunError
 from rltf.ablation_jobs import Job, begin, plan, summary_of
-from rltf.ablation_page import write_page
-from rltf.ablation_results import arms_table, gather, main_rate, write_results
+from rltf.ablation_page import refresh
+from rltf.ablation_results import arms_table, gather, main_rate
 from rltf.progress import Progress
 
 SECONDS_BETWEEN_LOOKS = 0.2
@@ -35,13 +35,14 @@ class Process(Protocol):
         """Wait for its end."""
 
 
-Launcher = Callable[[Job], Process]
+Launcher = Callable[[Job, int], Process]
 
 
-def launch(job: Job) -> Process:
+def launch(job: Job, lock: int) -> Process:
     """Start a run, or go on with it, in a session of its own: a terminal's Ctrl-C comes to us alone, and we end it.
 
-    Should we be killed, the system asks it to end: nobody would know of it, and a resumed ablation would run it twice.
+    Should we be killed, the system asks it to end. Until it has, it holds the ablation's lock, a descriptor that it inherits:
+    a resumed ablation would run it twice.
     """
     command = [sys.executable, "-m", "rltf.cli", "train" if job.arm else "warmup", str(job.file)]
     with job.log.open("ab") as log:
@@ -51,6 +52,7 @@ def launch(job: Job) -> Process:
             stdout=log,
             stderr=subprocess.STDOUT,
             start_new_session=True,
+            pass_fds=[lock],
             preexec_fn=_end_with_parent,
         )
 
@@ -88,32 +90,33 @@ class Ablation:
 
         A run that fails does not stop the others. Raises UserError as `begin` does, and RunError at the end where runs failed.
         """
-        begin(self._recipe, self._jobs, resume=self._resume)
-        waiting = [job for job in self._jobs if not job.is_done]
-        self._progress.stage(f"ablation {self._recipe.name}", len(self._jobs), "run")
-        if kept := len(self._jobs) - len(waiting):
-            self._progress.note(f"{kept} runs are done already")
-        try:
-            self._work(waiting)
-        finally:
-            self._end_all()
-            self._write()
-            self._progress.note(f"page: {self._recipe.folder / 'ablation.html'}")
-        self._progress.stage("results")
-        self._progress.table(*arms_table(gather(self._recipe.folder)))
+        with begin(self._recipe, self._jobs, resume=self._resume) as lock:
+            waiting = [job for job in self._jobs if not job.is_done]
+            self._progress.stage(f"ablation {self._recipe.name}", len(self._jobs), "run")
+            if kept := len(self._jobs) - len(waiting):
+                self._progress.note(f"{kept} runs are done already")
+            try:
+                self._work(waiting, lock)
+            finally:
+                self._end_all()
+                self._progress.note(f"page: {refresh(self._recipe.folder)}")
+        results = gather(self._recipe.folder)
+        if results.main:
+            self._progress.stage("results")
+            self._progress.table(*arms_table(results))
         if self._failed:
             raise self._failure()
 
-    def _work(self, waiting: list[Job]) -> None:
+    def _work(self, waiting: list[Job], lock: int) -> None:
         """Keep `parallel` runs going, always the first that can start: a seed is done before the next one's arms begin."""
-        self._write()
+        refresh(self._recipe.folder)
         self._tell(len(waiting))
         while waiting or self._going:
             ready = [job for job in waiting if not self._waits(job)]
             for job in ready[: self._recipe.parallel - len(self._going)]:
                 waiting.remove(job)
                 self._progress.note(f"{job}: {'goes on' if job.has_begun else 'started'}, {job.log}")
-                self._going[job] = self._launch(job)
+                self._going[job] = self._launch(job, lock)
             self._tell(len(waiting))
             self._pause()
             for job, code in [(job, process.poll()) for job, process in self._going.items()]:
@@ -140,7 +143,7 @@ class Ablation:
                 lost = [other for other in waiting if other.seed == job.seed]
                 self._failed += lost
                 waiting[:] = [other for other in waiting if other not in lost]
-        self._write()
+        refresh(self._recipe.folder)
 
     def _tell(self, waiting: int) -> None:
         done = len(self._jobs) - waiting - len(self._going)
@@ -153,11 +156,6 @@ class Ablation:
             process.terminate()
         for process in self._going.values():
             process.wait()
-
-    def _write(self) -> None:
-        results = gather(self._recipe.folder)
-        write_results(results, self._recipe.folder)
-        write_page(results, self._recipe.folder)
 
     def _failure(self) -> RunError:
         begun = [job for job in self._failed if job.log.is_file()]

@@ -2,6 +2,7 @@
 
 OUTPUT/NAME/
   ablation.yaml, ablation.json, ablation.html    the recipe, the figures, the page
+  ablation.lock                                  locked while the ablation or a run of it goes on
   seed0/warm-start/                              what the seed's arms start from: a run folder (docs/runs.md)
   seed0/ARM/                                     a run folder each; `+` in an arm's name is `_` here
   seed0/ARM.yaml, seed0/ARM.log                  its recipe, and what it printed
@@ -9,9 +10,11 @@ OUTPUT/NAME/
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,11 +25,15 @@ from contracts.ablation import AblationRecipe
 from contracts.config import Recipe
 from contracts.errors import UserError
 from contracts.files import write_in_one_move
-from contracts.recipe import load_recipe, write_recipe
+from contracts.recipe import load_recipe
+from contracts.sections import Section
 from contracts.summary import Summary, read_summary
-from rltf.runs import CHANGEABLE, check_run, differences
+from rltf.runs import CHANGEABLE, check_problems, check_surroundings, differences, imitates
 
 RECIPE_FILE = "ablation.yaml"
+LOCK_FILE = "ablation.lock"
+BARELY_BEGUN = {LOCK_FILE, f"{RECIPE_FILE}.partial"}
+"""What a kill leaves where it comes before the recipe is written."""
 
 
 @dataclass(frozen=True)
@@ -84,31 +91,59 @@ def plan(ablation: AblationRecipe, arms: Sequence[str], seeds: Sequence[int]) ->
     return jobs
 
 
-def begin(ablation: AblationRecipe, jobs: Sequence[Job], *, resume: bool) -> None:
-    """Make the ablation's folder anew, or go on in it, and write the recipes into it.
+@contextmanager
+def begin(ablation: AblationRecipe, jobs: Sequence[Job], *, resume: bool) -> Iterator[int]:
+    """Make the ablation's folder anew, or go on in it, and write the recipes into it; nobody else can before the block's end.
 
-    An ablation that was there before is kept, once, as NAME~previous. Raises UserError, before anything is changed, where the
-    folder holds something else, where there is nothing to resume, where runs of it had other values, and as `check_run` does.
+    Yields the lock's descriptor: while a process that has it lives, the ablation counts as running. An ablation that was there
+    before is kept, once, as NAME~previous. Raises UserError, before anything is changed, where the ablation is running, where
+    the folder holds something else, where there is nothing to resume, where runs of it had other values, and where one of its
+    runs could not begin.
     """
     folder = ablation.folder
     there = (folder / RECIPE_FILE).is_file()
-    if resume:
-        if not there:
-            raise UserError(f"there is no ablation to resume in {folder}", "Leave out --resume to start one")
-        _check_unchanged(jobs)
-    elif folder.is_dir() and not there and any(folder.iterdir()):
+    if resume and not there:
+        raise UserError(f"there is no ablation to resume in {folder}", "Leave out --resume to start one")
+    if folder.is_dir() and not there and {entry.name for entry in folder.iterdir()} - BARELY_BEGUN:
         raise UserError(f"{folder} is there and holds something else than an ablation", "Choose another name=… or output=…")
-    _check_runs(jobs)
-    if there and not resume:
-        previous = folder.with_name(f"{folder.name}~previous")  # no recipe can have this name
-        shutil.rmtree(previous, ignore_errors=True)
-        os.replace(folder, previous)
-    for job in jobs:
-        job.file.parent.mkdir(parents=True, exist_ok=True)
-        if not job.file.exists():
-            write_recipe(job.recipe, job.file)
-    text = yaml.safe_dump(ablation.model_dump(mode="json"), sort_keys=False)
-    write_in_one_move(folder / RECIPE_FILE, text.encode())
+    with ExitStack() as locks:
+        if there:
+            lock = locks.enter_context(_locked(folder))
+        if resume:
+            _check_unchanged(jobs)
+        _check_runs(jobs, resume=resume)
+        if not resume:
+            if there:
+                _set_aside(folder)
+            folder.mkdir(parents=True, exist_ok=True)
+            lock = locks.enter_context(_locked(folder))  # the file before it, which is held too, has moved away
+        _write(ablation, folder / RECIPE_FILE)  # first: what it doesn't name is not the ablation's
+        for job in jobs:
+            job.file.parent.mkdir(exist_ok=True)
+            _write(job.recipe, job.file)
+        yield lock
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[int]:
+    """Keep others out of an ablation's folder until the file is closed here and in all processes that it was passed on to."""
+    with (folder / LOCK_FILE).open("ab") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as err:
+            remedy = "Wait until it and its runs have ended, or choose another name=…"
+            raise UserError(f"the ablation in {folder} is running", remedy) from err
+        yield file.fileno()
+
+
+def _set_aside(folder: Path) -> None:
+    previous = folder.with_name(f"{folder.name}~previous")  # no recipe can have this name
+    shutil.rmtree(previous, ignore_errors=True)
+    os.replace(folder, previous)
+
+
+def _write(recipe: Section, path: Path) -> None:
+    write_in_one_move(path, yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False).encode())
 
 
 def _check_unchanged(jobs: Sequence[Job]) -> None:
@@ -125,12 +160,18 @@ def _check_unchanged(jobs: Sequence[Job]) -> None:
             )
 
 
-def _check_runs(jobs: Sequence[Job]) -> None:
-    """What keeps a run from beginning, once for each problem set that there is."""
-    unlike = {job.recipe.problems.model_dump_json(): job for job in jobs if not job.has_begun}
-    for job in unlike.values():
+def _check_runs(jobs: Sequence[Job], *, resume: bool) -> None:
+    """What keeps a run from beginning or from going on. Problems are read once for each set that there is."""
+    sets = set()
+    for job in jobs:
+        if resume and job.is_done:
+            continue
         try:
-            check_run(job.recipe, resume=False)
+            check_surroundings(job.recipe, resume=resume and job.has_begun)
+            problems = (job.recipe.problems, imitates(job.recipe))
+            if problems not in sets:
+                check_problems(job.recipe)
+                sets.add(problems)
         except UserError as err:
             raise UserError(f"{job}: {err.message}", err.remedy) from err
 

@@ -16,9 +16,16 @@ from markupsafe import Markup
 from contracts.files import write_in_one_move
 from rltf import ablation_plot, plots
 from rltf.ablation_jobs import RECIPE_FILE
-from rltf.ablation_results import Arm, Pair, Results, Span, by_rank, half
+from rltf.ablation_results import Arm, Pair, Results, Span, by_rank, gather, half, write_results
 
 FILE = "ablation.html"
+
+
+def refresh(folder: Path) -> Path:
+    """Write the figures and the page of an ablation's folder as its runs are now; returns the page's path."""
+    results = gather(folder)
+    write_results(results, folder)
+    return write_page(results, folder)
 
 
 def write_page(results: Results, folder: Path) -> Path:
@@ -33,7 +40,7 @@ def write_page(results: Results, folder: Path) -> Path:
 
 
 def headline(results: Results) -> list[str]:
-    """What the figures say, in sentences: the best arm, what it is separated from, and from what it isn't."""
+    """What the figures say, in sentences: the best arm, what it is ahead of or behind, and from what it can't be told apart."""
     ranked = [arm for arm in by_rank(results) if results.main in arm.spans]
     if results.main is None or not ranked:
         return ["No run is done yet."]
@@ -48,18 +55,29 @@ def headline(results: Results) -> list[str]:
 
 
 def _about_best(best: Arm, pairs: Sequence[Pair]) -> list[str]:
-    """Of the best arm's pairs: those separated among all pairs, those separated only when taken alone, and those that aren't."""
-    ours = [pair for pair in pairs if best.name in (pair.first, pair.second)]
-    among = [pair for pair in ours if pair.separated_among_all]
-    alone = [pair for pair in ours if pair.separated and pair not in among]
+    """Of the best arm's pairs: those separated among all pairs, those separated only when taken alone, and those that aren't.
+
+    On the seeds that both have it may also be behind an arm, whose other seeds went worse.
+    """
+    ahead = [pair for pair in pairs if pair.first == best.name]
+    behind = [pair for pair in pairs if pair.second == best.name]
     kinds = (
-        ("It is separated at 95 %, also after Holm's correction, from", among),
-        ("taken alone, but not after the correction, from", alone),
-        ("it cannot be told apart from", [pair for pair in ours if not pair.separated]),
+        ("it is ahead of {} at 95 %, also after Holm's correction", _among(ahead)),
+        ("it is ahead of {} when taken alone at 95 %, but not after Holm's correction", _alone(ahead)),
+        ("on common seeds it is behind {} at 95 %, also after Holm's correction", _among(behind)),
+        ("on common seeds it is behind {} when taken alone at 95 %, but not after Holm's correction", _alone(behind)),
+        ("it cannot be told apart from {}", [pair for pair in pairs if pair in ahead + behind and not pair.separated]),
     )
-    parts = [f"{words} {', '.join(_other(pair, best.name) for pair in those)}" for words, those in kinds if those]
-    text = "; ".join(parts)
+    text = "; ".join(words.format(", ".join(_other(pair, best.name) for pair in those)) for words, those in kinds if those)
     return [f"{text[0].upper()}{text[1:]}."] if text else []
+
+
+def _among(pairs: Sequence[Pair]) -> list[Pair]:
+    return [pair for pair in pairs if pair.separated_among_all]
+
+
+def _alone(pairs: Sequence[Pair]) -> list[Pair]:
+    return [pair for pair in pairs if pair.separated and not pair.separated_among_all]
 
 
 def _about_pairs(pairs: Sequence[Pair]) -> str:

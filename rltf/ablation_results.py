@@ -71,16 +71,22 @@ class Arm(msgspec.Struct, kw_only=True):
 
 
 class Pair(msgspec.Struct, kw_only=True):
-    """How much more one arm reached than another in the main figure, paired by seed."""
+    """How much more one arm reached than another in the main figure, paired by seed: `first` is the better of the two there.
+
+    An arm's rank is by all of its own seeds, so that `first` need not be the one that ranks higher.
+    """
 
     first: str
     second: str
     span: Span
     p: float
-    p_holm: float
-    """Corrected for the number of pairs."""
-    testable: bool
-    """Is anything known of run-to-run scatter? One seed says nothing about others."""
+    p_holm: float | None
+    """Corrected for the number of pairs; None where nothing is known of run-to-run scatter: one seed says nothing of others."""
+
+    @property
+    def testable(self) -> bool:
+        """Can it be separated at all?"""
+        return self.p_holm is not None
 
     @property
     def separated(self) -> bool:
@@ -90,7 +96,7 @@ class Pair(msgspec.Struct, kw_only=True):
     @property
     def separated_among_all(self) -> bool:
         """At 95 %, after Holm's correction."""
-        return self.testable and self.p_holm < 1 - LEVEL
+        return self.p_holm is not None and self.p_holm < 1 - LEVEL
 
 
 class Results(msgspec.Struct, kw_only=True):
@@ -207,7 +213,7 @@ def _sum_up(arm: Arm) -> None:
 
 
 def _compare(results: Results) -> None:
-    """All pairs of arms with a common seed, the better arm of each first."""
+    """All pairs of arms with a common seed. None is corrected for the others where none can be separated anyway."""
     main = results.main
     if main is None:
         return
@@ -216,11 +222,11 @@ def _compare(results: Results) -> None:
     results.deviation, results.df = scatter
     found = [(first, second, _between(runs[first], runs[second], main, scatter)) for first, second in combinations(runs, 2)]
     known = [(first, second, between) for first, second, between in found if between]
-    corrected = holm([between.p for *_, between in known])
-    results.pairs = [
-        Pair(first=first, second=second, span=_span(between), p=between.p, p_holm=p, testable=scatter.df > 0)
-        for (first, second, between), p in zip(known, corrected, strict=True)
-    ]
+    corrected = holm([between.p for *_, between in known]) if scatter.df else [None] * len(known)
+    for (first, second, between), p in zip(known, corrected, strict=True):
+        if between.mean < 0:
+            first, second, between = second, first, between._replace(mean=-between.mean)
+        results.pairs.append(Pair(first=first, second=second, span=_span(between), p=between.p, p_holm=p))
 
 
 def _between(first: Mapping[int, Run], second: Mapping[int, Run], main: str, scatter: Scatter) -> Interval | None:

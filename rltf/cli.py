@@ -131,12 +131,9 @@ def report(run: Path) -> None:
     if not (run / RECIPE_FILE).is_file():
         click.echo(write_report(run))
         return
-    from rltf.ablation_page import write_page
-    from rltf.ablation_results import gather, write_results
+    from rltf.ablation_page import refresh
 
-    results = gather(run)
-    write_results(results, run)
-    click.echo(write_page(results, run))
+    click.echo(refresh(run))
 
 
 @main.command()

@@ -3,7 +3,8 @@
 Seeds are the blocks: what a seed does to all arms cancels out of a difference. What is left is run-to-run scatter, which is
 estimated from all arms together (Cochran and Cox, Experimental Designs, 1957, chapter 4): a few seeds alone say little of it.
 
-A few seeds can also agree by accident. So no variance is taken as less than the evaluations' own squared standard errors say.
+A few seeds can also agree by accident, and two arms can be less steady than the others. So no variance is taken as less than
+the evaluations' own squared standard errors say, and a pair's as no less than its own seeds' differences have.
 """
 
 from __future__ import annotations
@@ -76,12 +77,14 @@ def pooled_scatter(figures: Mapping[tuple[str, int], float]) -> Scatter:
 def difference(changes: Sequence[float], errors: Sequence[float], scatter: Scatter) -> Interval:
     """How much more one arm reached than another: `changes` has a difference per common seed, `errors` its evaluation's error.
 
-    With n seeds: t(df) · sqrt(v / n), where v is the larger of twice the pooled variance and the mean squared error; of the
-    error alone, z · error, where df is 0. Two arms make it the paired t test; more make it a contrast of the analysis of
-    variance, exactly where no run is missing, and nearly so elsewhere.
+    With n seeds: t(df) · sqrt(v / n), where v is the largest of twice the pooled variance, the differences' own sample variance
+    and the mean squared error; of the error alone, z · error, where df is 0. Two arms make it the paired t test. With more it is
+    never narrower than the analysis of variance's contrast; where the own variance is taken, it has fewer degrees of freedom
+    than df, which makes it narrower than a test of these two arms alone.
     """
     assert len(changes) == len(errors) > 0
-    return _student(changes, errors, 2 * scatter.deviation**2, scatter.df)
+    own = float(np.var(changes, ddof=1)) if len(changes) > 1 else 0.0
+    return _student(changes, errors, max(2 * scatter.deviation**2, own), scatter.df)
 
 
 def holm(ps: Sequence[float]) -> list[float]:

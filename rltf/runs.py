@@ -144,18 +144,33 @@ class RunFolder:
 def check_run(recipe: Recipe, *, resume: bool) -> None:
     """See, before anything heavy is loaded and anything of the run is written or deleted, whether it can begin.
 
-    Raises UserError where its folder, its problems, its Prometheus endpoint or its Redis stand in the way.
+    Raises UserError as `check_surroundings` and `check_problems` do.
     """
-    RunFolder(recipe.folder.absolute()).check(recipe, resume=resume)
-    if not recipe.ray_address:  # elsewhere, the executors' own machines decide
-        tiers.require(recipe.executors)
+    check_surroundings(recipe, resume=resume)
+    check_problems(recipe)
+
+
+def check_problems(recipe: Recipe) -> None:
+    """Raises UserError where the problems that the recipe names cannot be read, or hold nothing to imitate and it imitates."""
     named = check_problem_set(recipe.problems, recipe.seed)
-    imitates = recipe.learner.sl_samples or recipe.warmup.steps or recipe.control
-    if named and imitates and not any(problem.corpus for problem in named.train):
+    if named and imitates(recipe) and not any(problem.corpus for problem in named.train):
         raise UserError(
             "the training problems have no solutions to imitate",
             "Add solutions.json or corpus.json, or set learner.sl_samples=0, warmup.steps=0 and control=false",
         )
+
+
+def imitates(recipe: Recipe) -> bool:
+    """Has it any supervised steps?"""
+    return bool(recipe.learner.sl_samples or recipe.warmup.steps or recipe.control)
+
+
+def check_surroundings(recipe: Recipe, *, resume: bool) -> None:
+    """Raises UserError where a run's folder, this machine's isolation, its critic, its Prometheus endpoint or its Redis stand in
+    the way of it."""
+    RunFolder(recipe.folder.absolute()).check(recipe, resume=resume)
+    if not recipe.ray_address or recipe.problems.corpus == "verified":  # elsewhere, the executors' own machines decide
+        tiers.require(recipe.executors)
     critic = recipe.objective.reference.critic
     if critic is not None and not (critic / "config.json").is_file():
         raise UserError(

@@ -15,7 +15,7 @@ from rich.console import Console
 from contracts.ablation import AblationRecipe, load_ablation
 from contracts.recipe import write_recipe
 from contracts.summary import Summary, write_summary
-from rltf.ablation_jobs import Job
+from rltf.ablation_jobs import Job, begin, plan
 from rltf.progress import Progress
 from rltf.runs import State
 from tests.fake_run import result
@@ -40,6 +40,13 @@ def recipe(tmp_path: Path, *overrides: str, **changes: Any) -> AblationRecipe:
     path = tmp_path / "fake.yaml"
     path.write_text(yaml.safe_dump(tree | changes, sort_keys=False))
     return load_ablation(path, overrides)
+
+
+def planned(ablation: AblationRecipe, arms: Sequence[str], seeds: Sequence[int]) -> list[Job]:
+    """The runs of an ablation whose folder is there, with their recipes in it."""
+    jobs = plan(ablation, arms, seeds)
+    with begin(ablation, jobs, resume=False):
+        return jobs
 
 
 def leave(
@@ -110,10 +117,13 @@ class World:
     going: set[str] = field(default_factory=set)
     most: int = 0
     """Runs at a time."""
+    lock: int = -1
+    """The descriptor that the last one was given."""
     pauses: int = 0
 
-    def launch(self, job: Job) -> Process:
+    def launch(self, job: Job, lock: int) -> Process:
         name = str(job)
+        self.lock = lock
         self.events.append(f"{'resume' if job.has_begun else 'start'} {name}")
         self.going.add(name)
         self.most = max(self.most, len(self.going))

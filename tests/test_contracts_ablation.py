@@ -38,13 +38,13 @@ def test_the_local_arms_differ_in_what_they_say() -> None:
     assert all(values.pop("name") for arm, values in changed.items() if arm != "all")
     assert changed["all"] == {}
     assert changed["coarse"] == {"objective.fine": 0, "objective.adaptive": 0}
-    assert changed["offline"] == {"weights.sync_every": 100, "buffer.max_lag": 100}
+    assert changed["offline"] == {"weights.sync_every": 1_000_000, "buffer.max_lag": 1_000_000}
     assert changed["sl-verified"] == {"online": False, "control": True, "problems.corpus": "verified"}
     assert changed["rloo+move"] == {"objective.kind": "rloo", "objective.baseline": "leave_one_out", "objective.spans": "move"}
 
 
 def test_offline_never_publishes_between_the_first_and_the_last_step() -> None:
-    run = load_ablation(ROOT / "recipes" / "ablation-local.yaml").run("offline", 0)
+    run = load_ablation(ROOT / "recipes" / "ablation-local.yaml", ("steps=100000",)).run("offline", 0)
     assert run.weights.sync_every >= run.steps
 
 
@@ -76,6 +76,10 @@ def test_a_section_in_set_changes_only_the_keys_that_it_names(tmp_path: Path) ->
             "arm a sets model.width, which all arms of a seed",
         ),
         ({"arms": {"a": {"about": "", "set": {"seed": 8}}}}, "arm a sets seed, which"),
+        ({"arms": {"a": {"about": "", "set": {"eval.samples": 9}}}}, "arm a sets eval.samples, which all arms of a seed share"),
+        ({"arms": {"a": {"about": "", "set": {"problems": {"path": "x", "corpus": "all"}}}}}, "arm a sets problems.path, which"),
+        ({"arms": {"a": {"about": "", "set": {"executors.max_tests": 9}}}}, "arm a sets executors.max_tests, which"),
+        ({"arms": {"a": {"about": "", "set": {"sampling.max_new_tokens": 9}}}}, "share: set it for all arms"),
         ({"arms": {"warm-start": {"about": ""}}}, "arm warm-start has a name that means something else"),
         ({"arms": {"../a": {"about": ""}}}, "arms.../a='../a': String should match pattern"),
         ({"arms": {"a": {}}}, "arms.a.about is missing"),
@@ -104,6 +108,40 @@ def test_an_arms_bad_key_is_named_with_its_arm(tmp_path: Path, values: dict[str,
     with pytest.raises(UserError) as caught:
         recipe(tmp_path, arms={"a": {"about": "", "set": values}}).run("a", 0)
     assert said in str(caught.value)
+
+
+FREE: list[dict[str, Any]] = [
+    {"problems.corpus": "verified"},
+    {"executors": {"analyse": True, "cores": 2}},
+    {"sampling.temperature": 0.9},
+]
+
+
+@pytest.mark.parametrize("values", FREE, ids=str)
+def test_what_no_held_out_verdict_depends_on_an_arm_may_set(tmp_path: Path, values: dict[str, Any]) -> None:
+    run = leaves(recipe(tmp_path, arms={"a": {"about": "", "set": values}}).run("a", 0).model_dump())
+    assert leaves(values).items() <= run.items()
+
+
+def test_an_arm_may_leave_out_bad_problems_where_others_are_held_out(tmp_path: Path) -> None:
+    arms = {"a": {"about": "", "set": {"problems.checked": "findings.json"}}}
+    with pytest.raises(UserError, match=r"arm a sets problems\.checked, on which it depends which problems are held out"):
+        recipe(tmp_path, "problems.path=train", arms=arms).run("a", 0)
+    run = recipe(tmp_path, "problems.path=train", "problems.heldout_path=test", arms=arms).run("a", 0)
+    assert run.problems.checked == Path("findings.json")
+
+
+def test_runs_at_the_same_time_cannot_have_one_port(tmp_path: Path) -> None:
+    with pytest.raises(UserError) as caught:
+        recipe(tmp_path, "monitor.prometheus_port=9100", parallel=2).chosen(None)
+    assert str(caught.value) == (
+        "monitor.prometheus_port=9100 can serve one run at a time, and parallel=2 are wanted. "
+        "Set parallel=1, or monitor.prometheus_port=0"
+    )
+    recipe(tmp_path, "monitor.prometheus_port=9100", parallel=1).chosen(None)
+    arms = {"a": {"about": "", "set": {"monitor.prometheus_port": 9100}}}
+    with pytest.raises(UserError, match=r"arm a: monitor\.prometheus_port=9100 can serve one run"):
+        recipe(tmp_path, parallel=2, arms=arms).chosen(None)
 
 
 def test_what_the_options_name(tmp_path: Path) -> None:

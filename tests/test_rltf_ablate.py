@@ -3,19 +3,28 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
+from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import pytest
-from fake_ablation import World, leave, progress, recipe
+from fake_ablation import ARMS, World, leave, planned, progress, recipe
 
 from contracts.ablation import AblationRecipe
 from contracts.errors import RunError, UserError
 from contracts.recipe import load_recipe
-from rltf.ablate import Ablation
-from rltf.ablation_jobs import plan
+from contracts.records import Problem
+from contracts.records import Test as UnitTest
+from contracts.sections import ProblemsConfig
+from problems.apps import write_folder
+from problems.sets import ProblemSet, check_problem_set
+from rltf import ablation_jobs, runs
+from rltf.ablate import Ablation, launch
+from rltf.ablation_jobs import BARELY_BEGUN, Job, begin, plan
 from tests.cli import ROOT, refused
 from tests.small_run import SMALL
 
@@ -123,8 +132,8 @@ def test_a_run_that_ends_well_without_a_result_has_failed(tmp_path: Path) -> Non
     ablation = recipe(tmp_path, seeds=[0])
     world = World()
 
-    def launch(job: Any) -> Any:
-        process = world.launch(job)
+    def launch(job: Any, lock: int) -> Any:
+        process = world.launch(job, lock)
         process.poll = lambda: 0  # exit code 0, and no summary
         return process
 
@@ -158,6 +167,134 @@ def test_something_else_is_neither_replaced_nor_resumed(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="holds something else than an ablation"):
         execute(ablation, World())
     assert [path.name for path in ablation.folder.iterdir()] == ["thesis.tex"]
+
+
+def test_two_in_one_folder_are_refused(tmp_path: Path) -> None:
+    ablation, world, refusals = recipe(tmp_path, seeds=[0]), World(), []
+
+    def pause() -> None:
+        for resume in (True, False):
+            with pytest.raises(UserError, match=r"the ablation in .*/fake is running"):
+                execute(ablation, other := World(), resume=resume)
+            refusals.append(other.begun)
+
+    execute(ablation, World())
+    shown, _ = progress()
+    Ablation(ablation, shown, launcher=world.launch, pause=pause, **default(ablation)).execute()
+    assert world.begun == [f"start {name}" for name in SEED_0]
+    assert refusals
+    assert not any(refusals)
+    execute(ablation, World(), resume=True)
+
+
+def test_of_two_that_begin_at_once_one_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The other comes first while this one still checks its runs, before there is a folder."""
+    ablation = recipe(tmp_path, seeds=[0])
+    jobs, check = plan(ablation, ["coarse"], [0]), ablation_jobs._check_runs
+    with ExitStack() as other:
+
+        def check_slowly(those: Sequence[Job], *, resume: bool) -> None:
+            check(those, resume=resume)
+            monkeypatch.setattr(ablation_jobs, "_check_runs", check)
+            other.enter_context(begin(ablation, jobs, resume=False))
+
+        monkeypatch.setattr(ablation_jobs, "_check_runs", check_slowly)
+        with pytest.raises(UserError, match="is running"):
+            execute(ablation, World())
+    assert [path.name for path in (tmp_path / "runs").iterdir()] == ["fake"]
+    execute(ablation, World(), resume=True)
+
+
+def test_it_is_running_until_its_last_run_has_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where nobody looks after the run any more: it has the lock itself."""
+    ablation, fifo, run = recipe(tmp_path, "warmup.steps=0", seeds=[0]), tmp_path / "fifo", tmp_path / "run"
+    os.mkfifo(fifo)
+    run.write_text(f"#!/bin/sh\nexec cat {fifo}\n")
+    run.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(run))
+    jobs = plan(ablation, ["coarse"], [0])
+    with begin(ablation, jobs, resume=False) as lock:
+        process = launch(jobs[0], lock)
+    with pytest.raises(UserError, match="is running"):
+        execute(ablation, World(), resume=True)
+    fifo.write_text("that's it")
+    assert process.wait() == 0
+    execute(ablation, World(), resume=True)
+    assert jobs[0].log.exists()
+
+
+class Killed(BaseException):
+    """What nobody catches."""
+
+
+@pytest.mark.parametrize("files", range(4))
+def test_a_kill_before_all_recipes_are_written_leaves_something_to_begin_or_resume(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, files: int
+) -> None:
+    ablation = recipe(tmp_path, seeds=[0])
+    written: list[Path] = []
+
+    def write(path: Path, content: bytes) -> None:
+        if len(written) == files:
+            path.with_name(f"{path.name}.partial").write_bytes(b"half")
+            raise Killed
+        written.append(path)
+        path.write_bytes(content)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(ablation_jobs, "write_in_one_move", write)
+        with pytest.raises(Killed):
+            execute(ablation, World())
+    assert [path.name for path in written] == ["ablation.yaml", "warm-start.yaml", "sl.yaml"][:files]
+    if not files:
+        assert {path.name for path in ablation.folder.iterdir()} == BARELY_BEGUN
+    execute(ablation, world := World(), resume=files > 0)
+    assert world.begun == [f"start {name}" for name in SEED_0]
+
+
+def test_what_may_change_is_heeded_when_it_is_resumed(tmp_path: Path) -> None:
+    execute(recipe(tmp_path, seeds=[0]), World(), arms=["coarse"])
+    execute(recipe(tmp_path, "monitor.examples=3", seeds=[0]), World(), arms=["coarse"], resume=True)
+    assert load_recipe(tmp_path / "runs/fake/seed0/coarse.yaml").monitor.examples == 3
+
+
+def test_what_stands_in_the_way_of_one_run_is_found_before_the_first(tmp_path: Path) -> None:
+    bad = {"objective.kind": "rltf_reference", "objective.reference.critic": str(tmp_path)}
+    arms = ARMS | {"critic": {"about": "", "set": bad}}
+    with pytest.raises(UserError, match=rf"critic, seed 0: objective\.reference\.critic={tmp_path} is no model folder"):
+        execute(recipe(tmp_path, arms=arms), world := World())
+    assert world.begun == []
+    assert not (tmp_path / "runs").exists()
+
+
+def test_problems_are_read_once_for_all_runs_that_have_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for place in ("mine", "held"):
+        write_folder(
+            tmp_path / place, [Problem(id=place, question="?", tests=(UnitTest("1\n", "1\n"),), corpus=("print(input())",))]
+        )
+    read: list[str] = []
+
+    def check(config: ProblemsConfig, seed: int) -> ProblemSet | None:
+        read.append(config.corpus)
+        return check_problem_set(config, seed)
+
+    monkeypatch.setattr(runs, "check_problem_set", check)
+    arms = ARMS | {"verified": {"about": "", "set": {"problems.corpus": "verified"}}}
+    places = (f"problems.path={tmp_path / 'mine'}", f"problems.heldout_path={tmp_path / 'held'}")
+    for _ in range(2):
+        planned(recipe(tmp_path, *places, arms=arms), list(arms), [0, 1, 2])
+    assert read == ["all", "verified"] * 2
+
+
+def test_without_a_result_there_is_no_table(tmp_path: Path) -> None:
+    shown, said = progress()
+    ablation = recipe(tmp_path, seeds=[0])
+    world = World(failing=SEED_0)
+    with pytest.raises(RunError, match="4 of 4 runs failed"):
+        Ablation(ablation, shown, launcher=world.launch, pause=world.pause, **default(ablation)).execute()
+    assert "held-out problems" not in said.getvalue()
+    assert "page: " in said.getvalue()
+    assert "held-out problems" in execute(ablation, World(), resume=True)
 
 
 def test_the_page_is_there_while_runs_go_on(tmp_path: Path) -> None:

@@ -21,10 +21,9 @@ from contracts.records import Test as UnitTest
 from models.load import check_model_path
 from problems.apps import write_folder
 from rltf import cli
-from rltf.ablation_jobs import begin, plan
 from rltf.runs import RunFolder, check_run
 from tests.cli import RECIPE, begun, refused, rltf, snapshot
-from tests.fake_ablation import leave, recipe
+from tests.fake_ablation import leave, planned, recipe
 from tests.tiny_models import tiny_model, tiny_tokenizer
 
 COMMANDS = ("train", "warmup", "eval", "ablate", "report", "label", "problems", "doctor")
@@ -308,9 +307,7 @@ def test_a_report_of_no_run(tmp_path: Path) -> None:
 
 def test_a_report_of_an_ablation_is_its_page(tmp_path: Path) -> None:
     made = recipe(tmp_path)
-    jobs = plan(made, ["sl", "coarse"], [0, 1])
-    begin(made, jobs, resume=False)
-    for job in jobs:
+    for job in planned(made, ["sl", "coarse"], [0, 1]):
         leave(job, 0.6 if job.arm == "coarse" else 0.3)
     done = CliRunner().invoke(cli.main, ["report", str(made.folder)])
     assert (done.exit_code, done.output) == (0, f"{made.folder}/ablation.html\n")
