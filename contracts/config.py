@@ -10,7 +10,7 @@ from typing import Self
 
 from pydantic import Field, model_validator
 
-from contracts.objective import ObjectiveConfig
+from contracts.objective import CLIPPED, ObjectiveConfig
 from contracts.sections import (
     ActorsConfig,
     BufferConfig,
@@ -136,7 +136,8 @@ class Recipe(Section):
     def _objective_fits(self) -> Self:
         objective, sampling, learner = self.objective, self.sampling, self.learner
         if objective.scores_as_sampled and (sampling.top_p, sampling.top_k) != (1.0, 0):
-            what = f"objective.kind={objective.kind} with correction={objective.correction} and kl={objective.kl}"
+            asking = {"kind": objective.kind in CLIPPED, "correction": objective.correction != "none", "kl": objective.kl > 0}
+            what = " and ".join(f"objective.{key}={getattr(objective, key)}" for key, asks in asking.items() if asks)
             raise ValueError(
                 f"{what} needs the log-probs that programs were sampled with, and top_p={sampling.top_p}, "
                 f"top_k={sampling.top_k} cut them: set sampling.top_p=1 and sampling.top_k=0"

@@ -48,8 +48,8 @@ class ObjectiveConfig(Section):
     """`rltf`: the paper's. `rltf_reference`: as its published code computes it. `grpo`, `rloo`, `ppo`: one reward per program,
     coarse · R_coarse + adaptive · R_adaptive, and the estimator of that name."""
     baseline: Baseline = "greedy"
-    """W_b: the greedily decoded program of the same prompt, the mean of the group, or the mean of the group's others; unset: the
-    objective's own."""
+    """W_b: the greedily decoded program of the same prompt, the mean of the group, or the mean of the group's others; null or
+    unset: the objective's own."""
     spans: Literal["add", "move", "none"] = "add"
     """Where an error was: `add` L_fine and L_static to the other terms, `move` a program's negative advantage onto the located
     tokens without changing its sum, or make no use of it."""
@@ -93,23 +93,26 @@ class ObjectiveConfig(Section):
     @model_validator(mode="before")
     @classmethod
     def _own_baseline(cls, data: Any) -> Any:
-        if isinstance(data, dict) and data.get("kind") in BASELINES:
-            return {"baseline": BASELINES[data["kind"]][0], **data}
+        if isinstance(data, dict) and data.get("baseline") is None:
+            kind = data.get("kind", "rltf")
+            return data | {"baseline": BASELINES[kind][0] if kind in BASELINES else "greedy"}
         return data
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
         if self.baseline not in BASELINES[self.kind]:
-            own = " or ".join(BASELINES[self.kind])
-            raise ValueError(f"kind={self.kind} with baseline={self.baseline}: its baseline is {own}; set that or leave it unset")
+            own = BASELINES[self.kind][0]
+            raise ValueError(
+                f"kind={self.kind} with baseline={self.baseline}: set objective.baseline={own} (null means the same)"
+            )
+        if self.kind == "rltf_reference" and (self.correction != "none" or self.kl or self.spans == "move"):
+            raise ValueError("kind=rltf_reference has no correction, kl or spans=move: choose kind=rltf for them")
         if self.correction == "decoupled" and self.kind not in CLIPPED:
             raise ValueError(f"kind={self.kind} clips nothing, so correction=decoupled means nothing: set correction=truncated")
         if self.correction == "truncated" and self.kind in CLIPPED:
             raise ValueError(
                 f"kind={self.kind} has clipped ratios: set correction=decoupled, which weighs them up to correction_cap"
             )
-        if self.kind == "rltf_reference" and (self.correction != "none" or self.kl or self.spans == "move"):
-            raise ValueError("kind=rltf_reference has no correction, kl or spans=move: choose kind=rltf for them")
         if self.kind != "rltf_reference" and self.reference != ReferenceConfig():
             raise ValueError(f"reference holds switches of kind=rltf_reference: kind={self.kind} makes no use of them")
         if not self.coarse and not self.adaptive and (self.spans != "add" or not (self.fine or self.static)):

@@ -85,7 +85,7 @@ def _explain(err: ValidationError) -> UserError:
         return UserError(f"{key}={first['input']!r}: {key} is a section", f"Its keys: {keys}")
     if first["type"] == "value_error":
         where = f"{key}: " if key else ""
-        return UserError(f"{where}{first['ctx']['error']}", "Change one of them")
+        return UserError(f"{where}{first['ctx']['error']}", "Mend it in the recipe or on the command line")
     return UserError(f"{key}={first['input']!r} is not valid: {first['msg']}", "Mend it in the recipe or on the command line")
 
 

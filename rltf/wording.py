@@ -21,7 +21,9 @@ _BASELINES: dict[Baseline, str] = {
 def objective_in_words(config: ObjectiveConfig) -> str:
     """The objective in a few sentences, its settings named."""
     spread = ", in standard deviations of that group" if config.kind == "grpo" and config.normalise else ""
-    kl = f" A KL term of weight {config.kl:g} holds the model near the weights that it began with." if config.kl else ""
+    kl = " Groups whose programs all earned the same are left out." if config.skip_zero_variance else ""
+    kl += " Every program weighs the same, however long." if config.mean == "sequence" else ""
+    kl += f" A KL term of weight {config.kl:g} holds the model near the weights that it began with." if config.kl else ""
     return (
         f"{_KINDS[config.kind]} (kind={config.kind}), {_rewards(config)}. A reward counts by its distance from "
         f"{_BASELINES[config.baseline]}{spread} (baseline={config.baseline}). {_spans(config)} (spans={config.spans}). "
@@ -32,7 +34,11 @@ def objective_in_words(config: ObjectiveConfig) -> str:
 def _rewards(config: ObjectiveConfig) -> str:
     weights = {"coarse": config.coarse, "adaptive": config.adaptive}
     used = [f"{weight:g} · {name}" for name, weight in weights.items() if weight]
-    return f"with reward {' + '.join(used)}" if used else "with no reward for whole programs"
+    if config.kind == "rltf_reference" and config.reference.adaptive_replaces_failure:
+        return f"with reward {config.coarse:g} · coarse, in which the share of tests passed takes the place of the failure reward"
+    if not used:
+        return "with no reward for whole programs"
+    return f"with rewards {' and '.join(used)}" if config.kind.startswith("rltf") else f"with reward {' + '.join(used)}"
 
 
 def _spans(config: ObjectiveConfig) -> str:

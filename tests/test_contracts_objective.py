@@ -19,14 +19,15 @@ def refusal(tree: dict[str, Any]) -> str:
 
 
 BAD: list[tuple[dict[str, Any], str, str]] = [
-    ({"kind": "grpo", "baseline": "greedy"}, "kind=grpo with baseline=greedy", "its baseline is group; set that"),
-    ({"kind": "grpo", "baseline": "leave_one_out"}, "kind=grpo with baseline=leave_one_out", "its baseline is group"),
-    ({"kind": "rloo", "baseline": "group"}, "kind=rloo with baseline=group", "its baseline is leave_one_out; set that"),
+    ({"kind": "grpo", "baseline": "greedy"}, "kind=grpo with baseline=greedy", "set objective.baseline=group"),
+    ({"kind": "grpo", "baseline": "leave_one_out"}, "kind=grpo with baseline=leave_one_out", "set objective.baseline=group"),
+    ({"kind": "rloo", "baseline": "group"}, "kind=rloo with baseline=group", "set objective.baseline=leave_one_out"),
     ({"kind": "rltf", "correction": "decoupled"}, "kind=rltf clips nothing", "set correction=truncated"),
     ({"kind": "rloo", "correction": "decoupled"}, "kind=rloo clips nothing", "set correction=truncated"),
     ({"kind": "grpo", "correction": "truncated"}, "kind=grpo has clipped ratios", "set correction=decoupled"),
     ({"kind": "ppo", "correction": "truncated"}, "kind=ppo has clipped ratios", "set correction=decoupled"),
     ({"kind": "rltf_reference", "correction": "truncated"}, "kind=rltf_reference has no correction", "choose kind=rltf"),
+    ({"kind": "rltf_reference", "correction": "decoupled"}, "kind=rltf_reference has no correction", "choose kind=rltf"),
     ({"kind": "rltf_reference", "kl": 0.1}, "kind=rltf_reference has no correction, kl", "choose kind=rltf"),
     ({"kind": "rltf_reference", "spans": "move"}, "or spans=move", "choose kind=rltf"),
     ({"reference": {"alpha_is_one": False}}, "switches of kind=rltf_reference", "kind=rltf makes no use of them"),
@@ -50,7 +51,7 @@ def test_pieces_that_do_not_go_together_are_refused_with_the_remedy(objective: d
 UNFIT: list[tuple[dict[str, Any], str, str]] = [
     (
         {"objective": {"kind": "grpo"}, "sampling": {"top_p": 0.95}},
-        "objective.kind=grpo with correction=none and kl=0.0 needs the log-probs",
+        "objective.kind=grpo needs the log-probs",
         "set sampling.top_p=1 and sampling.top_k=0",
     ),
     (
@@ -136,6 +137,12 @@ def test_a_kind_alone_has_its_own_baseline_and_reads_back_the_same(kind: str, ba
     assert (
         load_recipe(tmp_path / "mine.yaml", ("learner.sl_samples=120", f"objective.kind={kind}")).objective.baseline == baseline
     )
+
+
+def test_null_takes_back_the_baseline_that_a_recipe_sets() -> None:
+    tree = {"name": "t", "objective": {"baseline": None, "kind": "rloo"}}
+    assert parse_recipe(tree).objective.baseline == "leave_one_out"
+    assert parse_recipe({"name": "t", "objective": {"baseline": None}}).objective.baseline == "greedy"
 
 
 def test_every_baseline_that_a_kind_can_have_is_taken() -> None:

@@ -115,7 +115,7 @@ def test_large_ratios_take_a_logarithmic_scale() -> None:
         (
             {},
             "RLTF's own, a term of the loss for each reward (kind=rltf), with "
-            "reward 1 · coarse + 1 · adaptive. A reward counts by its distance from "
+            "rewards 1 · coarse and 1 · adaptive. A reward counts by its distance from "
             "what the greedily decoded program of the same prompt earns (baseline=greedy). On the tokens of a located error a "
             "reward of their own is added (spans=add). Nothing is done about policy lag (correction=none).",
         ),
@@ -144,7 +144,7 @@ def test_objective_in_words(settings: dict, words: str) -> None:
 
 def test_words_name_only_what_takes_part() -> None:
     words = objective_in_words(ObjectiveConfig(coarse=0.5, adaptive=0, fine=0))
-    assert "with reward 0.5 · coarse. A reward" in words
+    assert "with rewards 0.5 · coarse. A reward" in words
     assert "No use is made of where an error was (spans=add)" in words
 
 
