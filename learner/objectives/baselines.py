@@ -42,12 +42,17 @@ def relative(values: Sequence[float], greedy: float | None, baseline: Baseline) 
     return [(value - mean) * len(values) / (len(values) - 1) for value in values]
 
 
+def relative_rewards(sampled: Sequence[Reward], greedy: Reward | None, baseline: Baseline) -> tuple[list[float], list[float]]:
+    """Coarse and graded rewards, each minus its own baseline. Raises ValueError as `relative` does."""
+    coarse = relative([reward.coarse for reward in sampled], greedy.coarse if greedy else None, baseline)
+    return coarse, relative([reward.graded for reward in sampled], greedy.graded if greedy else None, baseline)
+
+
 def one_reward(
     sampled: Sequence[Reward], greedy: Reward | None, config: ObjectiveConfig, scale: float = 1.0
 ) -> list[dict[str, float]]:
     """Advantages of the one reward of group estimators, told apart by the terms that it is the sum of."""
-    coarse = relative([reward.coarse for reward in sampled], greedy.coarse if greedy else None, config.baseline)
-    graded = relative([reward.graded for reward in sampled], greedy.graded if greedy else None, config.baseline)
+    coarse, graded = relative_rewards(sampled, greedy, config.baseline)
     return [
         {"coarse": scale * config.coarse * a, "adaptive": scale * config.adaptive * b}
         for a, b in zip(coarse, graded, strict=True)

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from contracts.objective import ObjectiveConfig
-from learner.objectives.baselines import Reward, relative
+from learner.objectives.baselines import Reward, relative_rewards
 from learner.objectives.surrogates import reinforce as loss
 
 __all__ = ["advantages", "loss"]
@@ -20,8 +20,7 @@ __all__ = ["advantages", "loss"]
 
 def advantages(sampled: Sequence[Reward], greedy: Reward | None, config: ObjectiveConfig) -> list[dict[str, float]]:
     """Relative returns of both rewards, each over its own baseline."""
-    coarse = relative([reward.coarse for reward in sampled], greedy.coarse if greedy else None, config.baseline)
-    graded = relative([reward.graded for reward in sampled], greedy.graded if greedy else None, config.baseline)
+    coarse, graded = relative_rewards(sampled, greedy, config.baseline)
     return [
         {"coarse": config.coarse * a, "adaptive": 0.0 if reward.adaptive is None else config.adaptive * b}
         for reward, a, b in zip(sampled, coarse, graded, strict=True)

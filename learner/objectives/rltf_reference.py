@@ -17,7 +17,7 @@ from torch import Tensor
 
 from contracts.objective import ObjectiveConfig
 from learner.objectives import rltf
-from learner.objectives.baselines import Reward, relative
+from learner.objectives.baselines import Reward, relative_rewards
 from learner.objectives.feedback import Feedback, Losses
 
 
@@ -25,7 +25,7 @@ def advantages(sampled: Sequence[Reward], greedy: Reward | None, config: Objecti
     """Relative returns; of one reward alone where adaptive replaces failure."""
     if not config.reference.adaptive_replaces_failure:
         return rltf.advantages(sampled, greedy, config)
-    graded = relative([reward.graded for reward in sampled], greedy.graded if greedy else None, config.baseline)
+    _, graded = relative_rewards(sampled, greedy, config.baseline)
     return [{"coarse": config.coarse * value, "adaptive": 0.0} for value in graded]
 
 
