@@ -23,8 +23,8 @@ $(STAMP): pyproject.toml constraints.txt
 local: setup ## Train a small code model on this machine and show what it learnt: runs/local/report.html
 	$(BIN)/rltf train recipes/local.yaml $(ARGS)
 
-test: setup ## All tests
-	$(BIN)/pytest $(ARGS)
+test: setup ## All tests, three at a time: many of them wait for processes that they started
+	$(BIN)/pytest --numprocesses 3 --dist worksteal $(ARGS)
 
 lint: setup ## Style, types, and the walls between the rooms
 	$(BIN)/ruff check .

@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 
 
 class Outcome(StrEnum):
@@ -92,6 +92,8 @@ class Problem(msgspec.Struct, frozen=True, kw_only=True):
     corpus: tuple[str, ...] = ()
     """Programs for supervised steps (L_sl); the same as `solutions` unless the problem set ships a corpus of its own."""
     difficulty: str = "unknown"
+    split: str = ""
+    """The part of its data set that it belongs to: `train`, `test` …; empty where the set has none."""
     source: str = ""
     """Where the problem is from: a URL, or the family of a generated problem."""
     reference_seconds: float | None = None
@@ -158,7 +160,7 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Program(msgspec.Struct, frozen=True, kw_only=True):
-    """One generated program, as sampled. `text` is the concatenation of its tokens' texts."""
+    """One generated program, as sampled. `text` is the concatenation of its tokens' texts; what is run is `code`."""
 
     text: str
     token_ids: list[int]
@@ -173,6 +175,22 @@ class Program(msgspec.Struct, frozen=True, kw_only=True):
     """Cut off at the token limit: no end token."""
     greedy: bool = False
     """Decoded greedily: kept as the baseline W_b, never trained on."""
+    prefix: str = ""
+    """What the text continues: the start of the code, where the prompt already held it."""
+    code_start: int = 0
+    """Where in `text` the code begins, behind what is said before it."""
+    code_end: int | None = None
+    """One past its last character; None: it goes on to the end."""
+
+    @property
+    def code(self) -> str:
+        """What is run and judged. Spans of verdicts count its characters."""
+        return self.prefix + self.text[self.code_start : self.code_end]
+
+    @property
+    def code_offset(self) -> int:
+        """Added to a place in `code`, this is the same place in `text`; below 0: it is in the prefix, which no token wrote."""
+        return self.code_start - len(self.prefix)
 
 
 class Group(msgspec.Struct, frozen=True, kw_only=True):

@@ -6,7 +6,7 @@ contracts/config.py puts them together. Nothing here imports anything heavy.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -46,6 +46,10 @@ class ProblemsConfig(Section):
     """A folder in the APPS layout, an MBPP or a HumanEval file to train on; unset: primer, generated into the run folder."""
     heldout_path: Path | None = None
     """The same to evaluate on; unset: `heldout_fraction` of `path`, or primer's held-out problems."""
+    split: tuple[str, ...] | None = None
+    """Train only on problems of these splits of `path`, for example [train]; unset: on all of them."""
+    heldout_split: tuple[str, ...] | None = None
+    """Evaluate only on problems of these splits: of `heldout_path`, or else of `path`."""
     checked: Path | None = None
     """What `rltf problems check` wrote about `path`: problems that it drops are left out, reference times set limits."""
     heldout_fraction: Annotated[float, Field(gt=0, lt=1)] = 0.1
@@ -62,11 +66,26 @@ class ProblemsConfig(Section):
         return self
 
 
+class LoraConfig(Section):
+    """Low-rank adapters (Hu et al. 2021, arXiv 2106.09685): W + alpha / rank · B A, of which only A and B are trained."""
+
+    rank: NonNegative = 0
+    """Columns of B; 0: no adapters, all weights are trained."""
+    alpha: Positive = 32.0
+    """Scale of the adapters, times rank."""
+    targets: tuple[str, ...] | Literal["all-linear"] = "all-linear"
+    """Names of the modules that get adapters, such as [q_proj, v_proj]."""
+
+
 class ModelConfig(Section):
     """The code model that is taught."""
 
     path: str | None = None
     """A Hugging Face model folder or hub name; unset: a tiny model and a tokenizer are made from the problem set's texts."""
+    lora: LoraConfig = LoraConfig()
+    """Train low-rank adapters instead of all weights."""
+    architecture: dict[str, Any] | None = None
+    """model_type and sizes of the model at `path`, as its config.json has them: `--dry-run` can then do without its files."""
     kind: Literal["causal", "encoder_decoder"] = "causal"
     """The kind of tiny model to make; a model from `path` says itself what it is."""
     vocab_size: Annotated[int, Field(ge=300)] = 512
@@ -94,6 +113,13 @@ class PromptConfig(Section):
     """`{format}` for call-based problems."""
     max_tokens: Count = 800
     """Longer prompts lose the end of their statement; the characters cut are counted."""
+    chat: bool = False
+    """Put the prompt into the tokenizer's chat template, as what the user says."""
+    system: str | None = None
+    """The chat's system message; unset: the template's own."""
+    answer: Literal["program", "completion", "fence"] = "program"
+    """Where the program is in what the model writes: all of it, all of it as a continuation of the starter code, or the last
+    code fence (without one: all of it)."""
 
     @model_validator(mode="after")
     def _template_can_be_filled(self) -> Self:
@@ -123,6 +149,8 @@ class SamplingConfig(Section):
     """Problems sampled together in one call of a sampler."""
     truncated: Literal["label", "drop"] = "label"
     """Programs cut off at the token limit: label them as they are, or drop them (counted)."""
+    stop: tuple[str, ...] = ()
+    """A text ends before the first of these: what a base model writes on after its program."""
 
 
 class ActorsConfig(Section):
@@ -252,6 +280,9 @@ class LearnerConfig(Section):
     one update per step."""
     micro_batch: Count = 4
     """Programs per forward pass of one rank; accumulation follows from it."""
+    pack_tokens: NonNegative = 0
+    """Supervised steps of decoders: prompts with their programs are packed into rows of up to so many tokens; 0: padded, a row
+    each."""
     activation_checkpointing: bool = False
     """Trade compute for memory."""
     optimizer: OptimizerConfig = OptimizerConfig()

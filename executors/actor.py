@@ -78,7 +78,7 @@ class ExecutorActor:
     def judge(self, payload: bytes) -> list[list[Verdict]]:
         """The verdicts of a sampled batch by hidden tests, group by group; nothing enters the buffer."""
         groups = decode_groups(payload)
-        jobs = (Job(self._problems[group.problem_id], program.text, True) for group in groups for program in group.programs)
+        jobs = (Job(self._problems[group.problem_id], program.code, True) for group in groups for program in group.programs)
         verdicts = self._pool.judge_all(jobs)
         return [list(islice(verdicts, len(group.programs))) for group in groups]
 

@@ -70,7 +70,7 @@ def label_batch(judges: Judges, groups: Sequence[Group], problems: Mapping[str, 
     """Label a sampled batch and leave out what cannot be trained on."""
     candidates = [group if recipe.sampling.truncated == "label" else _without_truncated(group) for group in groups]
     verdicts = judges.judge_all(
-        Job(problems[group.problem_id], program.text) for group in candidates for program in group.programs
+        Job(problems[group.problem_id], program.code) for group in candidates for program in group.programs
     )
     entries: list[LabelledGroup] = []
     dropped: Counter[str] = Counter()
@@ -116,8 +116,8 @@ def _penalised(program: Program, verdict: Verdict, rewards: RewardsConfig) -> li
 
 
 def _in_spans(program: Program, spans: Sequence[Span]) -> list[bool]:
-    """Per token: does it share a character with one of the spans?"""
-    ranges = [(span.start_char, span.end_char) for span in spans]
+    """Per token: does it share a character with one of the spans, which are places in the program's code?"""
+    ranges = [(span.start_char + program.code_offset, span.end_char + program.code_offset) for span in spans]
     return [
         any(max(start, first) < min(end, last) for first, last in ranges)
         for start, end in zip(program.starts, program.ends, strict=True)

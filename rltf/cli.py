@@ -6,44 +6,17 @@ import errno
 import os
 import signal
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
-from typing import Any, Literal, NoReturn, TypeVar
+from typing import Any, Literal, NoReturn
 
 import click
-from rich.console import Console
 
 from contracts.ablation import chosen_seeds, load_ablation
 from contracts.errors import RunError, UserError
 from contracts.recipe import load_recipe
-
-Command = TypeVar("Command", bound=Callable[..., Any])
-
-RECIPE = click.argument("recipe", type=click.Path(path_type=Path))
-OVERRIDES = click.argument("overrides", nargs=-1, metavar="[KEY.PATH=VALUE]...")
-COMPARE = click.option(
-    "--compare",
-    type=click.Choice(["strict", "apps"]),
-    default="strict",
-    show_default=True,
-    help="How answers are compared; apps: as the APPS harness does, with the names that it imports for programs.",
-)
-PRELUDE = click.option(
-    "--prelude",
-    type=click.Choice(["none", "apps"]),
-    help="Names that programs need not import; apps: the APPS harness's.  [default: apps with --compare apps, else none]",
-)
-# Ranges are executors_config's business, for Python callers too.
-CORES = click.option("--cores", type=int, help="Programs that run at a time.  [default: all cores]")
-MEMORY = click.option("--memory-mb", type=int, default=512, show_default=True, help="Resident memory of a program; 64 or more.")
-WEAK = click.option("--allow-weak-isolation", is_flag=True, help="Run programs although this machine cannot isolate them.")
-
-WIDTH_ELSEWHERE = 110
-
-
-def _cpu_seconds(default: float) -> Callable[[Command], Command]:
-    return click.option("--cpu-seconds", type=float, default=default, show_default=True, help="CPU time of a test.")
+from rltf.cli_options import COMPARE, CORES, MEMORY, OVERRIDES, PRELUDE, RECIPE, WEAK, console, cpu_seconds
+from rltf.cli_problems import problems
 
 
 class _Commands(click.Group):
@@ -97,7 +70,7 @@ def eval_(recipe: Path, overrides: tuple[str, ...], model: str) -> None:
     checked = load_recipe(recipe, overrides)
     from rltf.standalone import evaluate_model
 
-    evaluate_model(checked, model, _console())
+    evaluate_model(checked, model, console())
 
 
 @main.command()
@@ -117,7 +90,7 @@ def ablate(recipe: Path, overrides: tuple[str, ...], arms: str | None, seeds: st
     from rltf.ablate import Ablation
     from rltf.progress import Progress
 
-    with Progress(_console()) as progress:
+    with Progress(console()) as progress:
         Ablation(checked, progress, arms=wanted, seeds=named, resume=resume).execute()
 
 
@@ -145,7 +118,7 @@ def report(run: Path) -> None:
 @COMPARE
 @PRELUDE
 @CORES
-@_cpu_seconds(2.0)
+@cpu_seconds(2.0)
 @MEMORY
 @click.option("--analyse", is_flag=True, help="Also look for certain faults without running the program.")
 @WEAK
@@ -158,29 +131,7 @@ def label(problems: Path | None, programs: Path, output: Path, compare: Literal[
     from rltf.label import label_file
 
     config = executors_config(compare, max_tests=ALL_TESTS, **settings)
-    label_file(programs, output, problems, config, _console())
-
-
-@main.group()
-def problems() -> None:
-    """Look after problem sets."""
-
-
-@problems.command()
-@click.argument("path", metavar="PROBLEMS", type=click.Path(path_type=Path))
-@click.option("--output", type=click.Path(path_type=Path), help="Where the findings go, as JSON for problems.checked.")
-@COMPARE
-@PRELUDE
-@CORES
-@_cpu_seconds(10.0)
-@MEMORY
-@WEAK
-def check(path: Path, output: Path | None, compare: Literal["strict", "apps"], **settings: Any) -> None:
-    """Run the reference solutions of PROBLEMS, an APPS folder, an MBPP or a HumanEval file, and say what must be dropped."""
-    from rltf.check import check_problems
-    from rltf.judging import ALL_TESTS, executors_config
-
-    check_problems(path, output, executors_config(compare, max_tests=ALL_TESTS, **settings), _console())
+    label_file(programs, output, problems, config, console())
 
 
 @main.command()
@@ -188,7 +139,7 @@ def doctor() -> None:
     """What this machine can do: executors, GPUs, Redis, disk, versions."""
     from rltf.doctor import examine
 
-    if not examine(_console()):
+    if not examine(console()):
         sys.exit(1)
 
 
@@ -200,14 +151,8 @@ def _run(path: Path, overrides: tuple[str, ...], *, resume: bool, warmup_only: b
     from rltf.progress import Progress
     from rltf.train import Run
 
-    with Progress(_console()) as progress:
+    with Progress(console()) as progress:
         Run(recipe, progress, resume=resume, warmup_only=warmup_only).execute()
-
-
-def _console() -> Console:
-    """The terminal as wide as it is; a file or a pipe wide enough for the tables."""
-    console = Console()
-    return console if console.is_terminal else Console(width=WIDTH_ELSEWHERE)
 
 
 def _end(err: BaseException, remedy: str) -> None:
@@ -228,6 +173,8 @@ def _interrupt(number: int, frame: FrameType | None) -> NoReturn:  # noqa: ARG00
     """`ray job stop` and process managers send SIGTERM: end as Ctrl-C does."""
     raise KeyboardInterrupt
 
+
+main.add_command(problems)
 
 if __name__ == "__main__":
     main()
