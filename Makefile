@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.set-up
 SOURCES := contracts problems models actors executors buffer learner weights rltf
 
-.PHONY: help setup local test lint format bench bench-executors bench-load fuzz parity bench-credit bench-static ablate clean
+.PHONY: help setup local test lint format bench bench-executors bench-load fuzz parity bench-credit bench-static bench-grow ablate dry-runs clean
 
 help: ## What there is to make
 	@grep -E '^[a-z][a-z-]*:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 18
@@ -57,8 +57,16 @@ bench-credit: setup ## How much of the blame falls on the faulty statement, by o
 bench-static: setup ## What static analysis finds in published programs, where RLTF_DATA names the benchmark data
 	$(BIN)/python -m benchmarks.static $(ARGS)
 
+bench-grow: setup ## Are grown tests right, and what do they find: primer, and APPS, MBPP, HumanEval where RLTF_DATA names them
+	$(BIN)/python -m benchmarks.grow $(ARGS)
+
 ablate: setup ## Arms of the objective over three seeds, with intervals: runs/ablation-local/ablation.html (about an hour)
 	$(BIN)/rltf ablate recipes/ablation-local.yaml $(ARGS)
+
+dry-runs: setup ## Try every recipe: its memory at full size, two steps with one block of its model (about a minute each)
+	@for recipe in $(filter-out recipes/ablation-%,$(wildcard recipes/*.yaml)); do \
+		echo "== $$recipe"; $(BIN)/rltf train $$recipe --dry-run $(ARGS) || exit $$?; \
+	done
 
 clean: ## Remove what was made: environment, caches, runs
 	rm -rf $(VENV) runs .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache *.egg-info

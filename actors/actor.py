@@ -13,7 +13,8 @@ from actors.sampler import Sampler
 from contracts.config import Recipe
 from contracts.records import Problem, decode_problems, encode
 from contracts.sections import SamplingConfig
-from models.load import load_model, load_tokenizer
+from models.load import load_tokenizer
+from models.lora import load_taught
 from weights.buckets import Layout
 from weights.publisher import Receiver
 from weights.select import Place, make_sink
@@ -32,7 +33,7 @@ class SamplerActor:
         self._device = "cuda" if torch.cuda.is_available() and recipe.actors.num_gpus else "cpu"
         self._problems: dict[str, Problem] = {problem.id: problem for problem in decode_problems(problems)}
         tokenizer = load_tokenizer(model_path)
-        model = load_model(model_path, recipe.deepspeed.precision).to(self._device)
+        model = load_taught(model_path, recipe).to(self._device)
         self._sampler = Sampler(model, tokenizer, recipe.sampling, recipe.prompt)
         self._parameters = dict(model.named_parameters())
         self._version = 0
@@ -52,8 +53,7 @@ class SamplerActor:
     def receive(self) -> tuple[int, int | None]:
         """Take a publication; returns its version and, where the recipe asks for it, a checksum."""
         assert self._receiver is not None
-        version = self._receiver.receive()
-        return version, self._receiver.checksum() if self._recipe.weights.checksum else None
+        return self._receiver.receive(check=self._recipe.weights.checksum)
 
     def sample(
         self, batch: int, ids: list[str], seed: str, greedy: bool, sampling: SamplingConfig | None = None

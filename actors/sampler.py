@@ -6,13 +6,20 @@ import hashlib
 from collections.abc import Sequence
 
 import torch
-from torch import Tensor
-from transformers import GenerationConfig, LogitsProcessorList, PreTrainedModel, PreTrainedTokenizerFast
+from transformers import (
+    GenerationConfig,
+    LogitsProcessorList,
+    PreTrainedModel,
+    PreTrainedTokenizerFast,
+    StoppingCriteriaList,
+)
 
 from actors.behaviour import BehaviourPolicy
+from actors.stopping import StopTexts
 from contracts.records import Group, Problem, Program
 from contracts.sections import PromptConfig, SamplingConfig
-from models.load import forget_generation_defaults
+from models.answers import AnswerForm
+from models.load import end_tokens, forget_generation_defaults
 from models.offsets import decode_with_offsets
 from models.prompts import Prompt, build_prompt
 from models.scoring import pad_rows
@@ -29,6 +36,7 @@ class Sampler:
         self._sampling = sampling
         self._prompt_config = prompt
         self._prompts: dict[str, Prompt] = {}
+        self._ends = end_tokens(model, tokenizer)
         forget_generation_defaults(model)
 
     @torch.inference_mode()
@@ -52,10 +60,12 @@ class Sampler:
         per_problem = how.samples_per_problem + greedy
         is_greedy = [greedy and i == how.samples_per_problem for _ in problems for i in range(per_problem)]
         rows = [prompt.token_ids for prompt in prompts for _ in range(per_problem)]
-        tokens, logprobs = self._generate(rows, is_greedy, how, seed)
+        form = AnswerForm(self._prompt_config.answer, how.stop)
+        drawn = self._generate(rows, is_greedy, how, form, seed)
+        asked = [problem for problem in problems for _ in range(per_problem)]
         programs = [
-            self._program(ids, values, is_greedy_row)
-            for ids, values, is_greedy_row in zip(tokens.tolist(), logprobs.tolist(), is_greedy, strict=True)
+            self._program(ids, values, greedy_row, form, problem)
+            for (ids, values), greedy_row, problem in zip(drawn, is_greedy, asked, strict=True)
         ]
         return [
             Group(
@@ -76,20 +86,26 @@ class Sampler:
             self._prompts[problem.id] = build_prompt(problem, self._tokenizer, self._prompt_config)
         return self._prompts[problem.id]
 
-    def _generate(self, prompts: list[list[int]], greedy: list[bool], how: SamplingConfig, seed: str) -> tuple[Tensor, Tensor]:
-        """Generated token ids and their behaviour log-probs, both [B, T]; what follows an end token means nothing."""
+    def _generate(
+        self, prompts: list[list[int]], greedy: list[bool], how: SamplingConfig, form: AnswerForm, seed: str
+    ) -> list[tuple[list[int], list[float]]]:
+        """Each row's generated token ids and their behaviour log-probs; what follows an end token means nothing."""
         device = self.model.device
         policy = BehaviourPolicy(how.temperature, how.top_p, how.top_k, torch.tensor(greedy, device=device))
         ids, mask = pad_rows(prompts, self._tokenizer.pad_token_id, left=True)
+        start = 1 if self.model.config.is_encoder_decoder else ids.shape[1]
+        stops = StopTexts(form, self._tokenizer, start) if form.stop else None
         seed_torch(seed)
         output = self.model.generate(
             input_ids=ids.to(device),
             attention_mask=mask.to(device),
             logits_processor=LogitsProcessorList([policy]),
+            stopping_criteria=StoppingCriteriaList([stops] if stops else []),
             generation_config=self._generation_config(how.max_new_tokens),
         )
-        start = 1 if self.model.config.is_encoder_decoder else ids.shape[1]
-        return output[:, start:], policy.logprobs(output)
+        lengths = [stops.lengths.get(row) if stops else None for row in range(len(prompts))]
+        generated, logprobs = output[:, start:].tolist(), policy.logprobs(output).tolist()
+        return [(row[:n], values[:n]) for row, values, n in zip(generated, logprobs, lengths, strict=True)]
 
     def _generation_config(self, max_new_tokens: int) -> GenerationConfig:
         """Everything that shapes the distribution is off: BehaviourPolicy alone does that."""
@@ -101,24 +117,30 @@ class Sampler:
             top_p=1.0,
             repetition_penalty=1.0,
             num_beams=1,
-            eos_token_id=self._tokenizer.eos_token_id,
+            eos_token_id=self._ends,
             pad_token_id=self._tokenizer.pad_token_id,
-            decoder_start_token_id=self.model.generation_config.decoder_start_token_id,
+            decoder_start_token_id=getattr(self.model.config, "decoder_start_token_id", None),
         )
 
-    def _program(self, ids: list[int], logprobs: list[float], greedy: bool) -> Program:
-        end = self._tokenizer.eos_token_id
-        truncated = end not in ids
-        length = len(ids) if truncated else ids.index(end) + 1
-        text, starts, ends = decode_with_offsets(ids[:length], self._tokenizer)
+    def _program(self, ids: list[int], logprobs: list[float], greedy: bool, form: AnswerForm, problem: Problem) -> Program:
+        written = next((at for at, token in enumerate(ids) if token in self._ends), len(ids))
+        ended = written < len(ids)
+        goes_on = form.kind == "completion" and problem.starter_code and not self.model.config.is_encoder_decoder
+        before = self._prompt(problem).token_ids[-1:] if goes_on else ()
+        text, starts, ends = decode_with_offsets(ids[:written], self._tokenizer, before)
+        after = [len(text)] * ended  # the end token's span is empty, also where the tokenizer takes it for text
+        answer = form.read(text, problem.starter_code)
         return Program(
             text=text,
-            token_ids=ids[:length],
-            logprobs=logprobs[:length],
-            starts=starts,
-            ends=ends,
-            truncated=truncated,
+            token_ids=ids[: written + ended],
+            logprobs=logprobs[: written + ended],
+            starts=starts + after,
+            ends=ends + after,
+            truncated=not ended and not answer.stopped,
             greedy=greedy,
+            prefix=answer.prefix,
+            code_start=answer.start,
+            code_end=answer.end,
         )
 
 

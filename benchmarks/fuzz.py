@@ -76,13 +76,18 @@ class Look(NamedTuple):
     def now(cls, programs: int) -> Look:
         """Look."""
         here = psutil.Process()
-        judges = [here, *(process for process in here.children() if "executors.judge_process" in process.cmdline())]
+        judges = [here, *(process for process in here.children() if _runs(process, "executors.judge_process"))]
         children = [process for judge in judges for process in judge.children()]
-        waiting = [process for process in children if any(word.endswith("zygote.py") for word in process.cmdline())]
+        waiting = [process for process in children if _runs(process, "zygote.py")]
         below = [*waiting, *(zygote for process in waiting for zygote in process.children())]  # not what they may have forked
         mine, theirs = (sum(one.memory_info().rss for one in processes) / 2**20 for processes in (judges, below))
         descriptors = sum(process.num_fds() for process in (*judges, *below))
         return cls(programs, mine, theirs, descriptors, frozenset(process.pid for process in below))
+
+
+def _runs(process: psutil.Process, what: str) -> bool:
+    """Is this what it runs? No: one that has ended, and that nobody has waited for yet."""
+    return process.status() != psutil.STATUS_ZOMBIE and any(word.endswith(what) for word in process.cmdline())
 
 
 class Result(NamedTuple):

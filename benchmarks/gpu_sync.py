@@ -3,10 +3,11 @@
     python -m benchmarks.gpu_sync [--model-mb 1000] [--bucket-mb 256]
 
 Needs torch, transformers and this repository; no Ray, no DeepSpeed. Two processes, a learner and a sampler, hold a Llama of
-about the given size with different random weights. Twice the learner changes its weights and publishes them; each time both
-ends must agree on a checksum of their parameters and on the logits of one forward pass. Tried are, as the runs use them:
-NCCL between two GPUs, CUDA IPC on one GPU, gloo between CPUs. What cannot be tried here is said in plain words. Seconds are
-from the start of sending to the sampler's having everything; the first publication includes what connecting costs.
+about the given size with different random weights. Twice the learner changes its weights and publishes them, the second time
+without its embeddings, which are frozen then; each time both ends must agree on a checksum of their parameters and on the logits
+of one forward pass. Tried are, as the runs use them: NCCL between two GPUs, CUDA IPC on one GPU, gloo between CPUs. What cannot
+be tried here is said in plain words. Seconds are from the start of sending to the sampler's having everything; the first
+publication includes what connecting costs.
 Exit code: 0 when all that could be tried agreed, 1 otherwise.
 """
 
@@ -28,7 +29,7 @@ import torch
 import torch.multiprocessing as mp
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from weights.buckets import Layout, checksum, flatten_into, plan_layout
+from weights.buckets import checksum, flatten_into, layout_of
 from weights.publisher import Publisher, Receiver
 from weights.select import make_sink, make_source
 
@@ -128,18 +129,19 @@ def run_both(task: Task, masks: Sequence[str]) -> bool:
 def learn(task: Task) -> None:
     """The learner's process."""
     model = random_model(task, seed=0)
-    layout = layout_of(model, task.bucket_mb)
+    layout = layout_of(model, task.bucket_mb * 2**20)
     publisher = Publisher(make_source(task.transport, task.address, 1), layout, task.device)
-    for version in VERSIONS:
+    for version, buckets in zip(VERSIONS, (len(layout.buckets), layout.trained), strict=True):
         with torch.no_grad():
             for parameter in model.parameters():
-                parameter.mul_(1 + 0.1 * version)
-        publisher.wait()
-        for buffer, bucket in zip(publisher.staging, layout.buckets, strict=True):
+                if parameter.requires_grad or version == VERSIONS[0]:
+                    parameter.mul_(1 + 0.1 * version)
+        staging = publisher.stage(buckets)
+        for buffer, bucket in zip(staging, layout.buckets, strict=False):
             flatten_into(buffer, bucket, dict(model.named_parameters()))
         started = time.perf_counter()
-        publisher.send(version)
-        publisher.wait()
+        publisher.send(publisher.due(version, staging))
+        publisher.stage(0)
         save(task, "learner", version, view(model, time.perf_counter() - started))
     publisher.close()
 
@@ -147,10 +149,10 @@ def learn(task: Task) -> None:
 def sample(task: Task) -> None:
     """The sampler's process."""
     model = random_model(task, seed=1)
-    receiver = Receiver(make_sink(task.transport, task.address, 0, 1), layout_of(model, task.bucket_mb), task.device)
+    receiver = Receiver(make_sink(task.transport, task.address, 0, 1), layout_of(model, task.bucket_mb * 2**20), task.device)
     save(task, "sampler", 0, view(model))
     for version in VERSIONS:
-        assert receiver.receive() == version
+        assert receiver.receive()[0] == version
         receiver.apply(dict(model.named_parameters()))
         save(task, "sampler", version, view(model))
     receiver.close()
@@ -166,13 +168,9 @@ def random_model(task: Task, seed: int) -> LlamaForCausalLM:
         vocab_size=VOCABULARY, hidden_size=width, intermediate_size=4 * width, num_hidden_layers=LAYERS,
         num_attention_heads=width // HEAD, tie_word_embeddings=True,
     )  # fmt: skip
-    return LlamaForCausalLM(config).to(task.device).eval()
-
-
-def layout_of(model: LlamaForCausalLM, bucket_mb: int) -> Layout:
-    """The buckets that its weights travel in."""
-    described = [(name, tuple(value.shape), value.dtype) for name, value in model.named_parameters()]
-    return plan_layout(described, bucket_mb * 2**20)
+    model = LlamaForCausalLM(config).to(task.device).eval()
+    model.get_input_embeddings().requires_grad_(False)
+    return model
 
 
 def view(model: LlamaForCausalLM, seconds: float = 0.0) -> Seen:

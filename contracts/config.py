@@ -15,10 +15,9 @@ from contracts.sections import (
     ActorsConfig,
     BufferConfig,
     CheckpointConfig,
-    DeepSpeedConfig,
     EvalConfig,
     ExecutorsConfig,
-    LearnerConfig,
+    HardwareConfig,
     ModelConfig,
     MonitorConfig,
     NonNegative,
@@ -27,9 +26,8 @@ from contracts.sections import (
     RewardsConfig,
     SamplingConfig,
     Section,
-    WarmupConfig,
-    WeightsConfig,
 )
+from contracts.training import CriticConfig, DeepSpeedConfig, LearnerConfig, WarmupConfig, WeightsConfig
 
 
 class Recipe(Section):
@@ -77,10 +75,14 @@ class Recipe(Section):
     """How weights travel."""
     warmup: WarmupConfig = WarmupConfig()
     """The supervised warm start."""
+    critic: CriticConfig = CriticConfig()
+    """The critic of `rltf critic`."""
     eval: EvalConfig = EvalConfig()
     """Held-out evaluation."""
     checkpoint: CheckpointConfig = CheckpointConfig()
     """Checkpoints."""
+    hardware: HardwareConfig = HardwareConfig()
+    """The machines that it is written for."""
     monitor: MonitorConfig = MonitorConfig()
     """What can be watched."""
 
@@ -110,6 +112,11 @@ class Recipe(Section):
         return self.objective.baseline == "greedy"
 
     @property
+    def rows_at_once(self) -> int:
+        """Programs that a sampler writes at once at most."""
+        return self.sampling.problems_per_batch * (self.sampling.samples_per_problem + self.needs_greedy)
+
+    @property
     def in_flight(self) -> int:
         """Sampled batches that may be under way."""
         return self.actors.in_flight or 2 * self.actors.count
@@ -125,8 +132,13 @@ class Recipe(Section):
             raise ValueError(f"actors.in_flight={self.in_flight} leaves some of actors.count={self.actors.count} idle for ever")
         if self.control and not self.learner.sl_samples:
             raise ValueError("control=true trains on learner.sl_samples programs a step: 0 would leave the model as it is")
-        if not self.online and not self.control and not self.warmup.steps:
-            raise ValueError("online=false with control=false and warmup.steps=0 leaves nothing to train: set one of them")
+        if self.steps and not self.online and not self.control and not self.warmup.steps:
+            raise ValueError(
+                "online=false with control=false and warmup.steps=0 leaves nothing to train: set one of them, "
+                "or steps=0 for an evaluation alone"
+            )
+        if self.deepspeed.precision == "fp16" and not self.learner.num_gpus:
+            raise ValueError("deepspeed.precision=fp16 needs GPUs: set learner.num_gpus, or deepspeed.precision=bf16")
         imitates = (self.learner.sl_samples and self.objective.sl) or self.control or self.warmup.steps
         if self.problems.corpus == "verified" and not imitates:
             raise ValueError("problems.corpus=verified is about supervised steps, and there are none: leave it at all")

@@ -28,6 +28,8 @@ SAMPLES = Metric("samples_labelled_total", "counter", "programs", "Sampled progr
 TRAINED = Metric("samples_trained_total", "counter", "programs", "Programs that an optimizer step used")
 EVICTED = Metric("samples_evicted_total", "counter", "programs", "Programs dropped, by reason", "reason")
 ERRORS = Metric("errors_total", "counter", "programs", "Sampled programs that raised, by kind of error", "error")
+DIFFICULTIES = Metric("samples_by_difficulty_total", "counter", "programs", "Sampled programs by difficulty", "difficulty")
+PASSES = Metric("passes_by_difficulty_total", "counter", "programs", "Sampled programs that pass, by difficulty", "difficulty")
 SANDBOX_ERRORS = Metric("sandbox_errors_total", "counter", "programs", "Programs that executors failed on; never scored")
 REMEMBERED = Metric("verdicts_remembered_total", "counter", "programs", "Programs whose verdict was known from an equal one")
 REPLACED = Metric("zygotes_replaced_total", "counter", "processes", "Executors' zygotes that had to be replaced")
@@ -55,11 +57,15 @@ CLIPPED = Metric("clipped_tokens_ratio", "gauge", "share", "Share of sampled tok
 EFFECTIVE = Metric("effective_samples_ratio", "gauge", "share", "(Σ ratio)² / (n Σ ratio²) over the step's n sampled tokens")
 LOSS = Metric("loss", "gauge", "nats", "Loss by term, each as it enters the total", "term")
 GRAD_NORM = Metric("gradient_norm", "gauge", "1", "Gradient norm before clipping")
+SKIPPED = Metric("skipped_updates_ratio", "gauge", "share", "Share of the step's updates that were skipped: gradients overflowed")
 LR = Metric("learning_rate", "gauge", "1", "Learning rate")
 ENTROPY = Metric("behaviour_entropy", "gauge", "nats", "Mean negative behaviour log-prob of the sampled tokens")
 TRUNCATED = Metric("truncated_ratio", "gauge", "share", "Share of the step's samples cut off at the token limit")
 STEP_SECONDS = Metric("step_seconds", "gauge", "seconds", "Wall time between two optimizer steps")
 PHASE_SECONDS = Metric("phase_seconds_total", "counter", "seconds", "Busy wall time by part of the system", "phase")
 EVAL_PASS = Metric("eval_pass_at_1_ratio", "gauge", "share", "Held-out pass@1 at the first temperature, by evaluation", "stage")
+EVAL_DIFFICULTY = Metric(
+    "eval_pass_at_1_by_difficulty_ratio", "gauge", "share", "Newest evaluation's held-out pass@1 by difficulty", "difficulty"
+)
 
 ALL: tuple[Metric, ...] = tuple(value for value in list(globals().values()) if isinstance(value, Metric))

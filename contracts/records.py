@@ -159,6 +159,15 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     """What static analysis found, where `executors.analyse` asks for it and the program compiles."""
 
 
+def error_kind(outcome: Outcome, detail: Detail | None, error_type: str | None) -> str | None:
+    """What people call an error: its exception's class, or timeout, memory …; None for a program that had none."""
+    if outcome not in (Outcome.RUNTIME_ERROR, Outcome.SYNTAX_ERROR):
+        return None
+    if detail is None or detail is Detail.EXCEPTION:
+        return error_type or outcome.value
+    return detail.value
+
+
 class Program(msgspec.Struct, frozen=True, kw_only=True):
     """One generated program, as sampled. `text` is the concatenation of its tokens' texts; what is run is `code`."""
 
@@ -172,7 +181,7 @@ class Program(msgspec.Struct, frozen=True, kw_only=True):
     ends: list[int]
     """One past the last character; the end token's span is empty."""
     truncated: bool = False
-    """Cut off at the token limit: no end token."""
+    """Cut off at the token limit: it has neither an end token nor a stop text."""
     greedy: bool = False
     """Decoded greedily: kept as the baseline W_b, never trained on."""
     prefix: str = ""
@@ -246,12 +255,28 @@ class SchemaError(ValueError):
 _encoder = msgspec.msgpack.Encoder()
 _groups = msgspec.msgpack.Decoder(list[Group])
 _labelled = msgspec.msgpack.Decoder(LabelledGroup)
-_problems = msgspec.msgpack.Decoder(list[Problem])
+_problems = msgspec.msgpack.Decoder(list[Problem], ext_hook=lambda _, data: int(bytes(data), 16))
+_BIG_INT = 1
+"""The msgpack extension for whole numbers of more than 64 bits, which tests of call-based problems may have."""
 
 
 def encode(record: msgspec.Struct | list[Group] | list[Problem]) -> bytes:
     """Any record of this file as msgpack."""
-    return _encoder.encode(record)
+    try:
+        return _encoder.encode(record)
+    except OverflowError:
+        return _encoder.encode(_with_big_ints(msgspec.to_builtins(record)))
+
+
+def _with_big_ints(value: Any) -> Any:
+    """Plain data in which each whole number that msgpack does not have is an extension, its hexadecimal digits."""
+    if isinstance(value, dict):
+        return {_with_big_ints(key): _with_big_ints(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_with_big_ints(item) for item in value]
+    if isinstance(value, int) and not -(2**63) <= value < 2**64:
+        return msgspec.msgpack.Ext(_BIG_INT, f"{value:x}".encode())
+    return value
 
 
 def decode_groups(payload: bytes) -> list[Group]:

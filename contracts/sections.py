@@ -1,6 +1,6 @@
 """The sections of a recipe: frozen, unknown keys refused, a line of explanation under each field.
 
-contracts/config.py puts them together. Nothing here imports anything heavy.
+Those of training are in contracts/training.py; contracts/config.py puts them together. Nothing here imports anything heavy.
 """
 
 from __future__ import annotations
@@ -43,17 +43,18 @@ class ProblemsConfig(Section):
     """Where problems come from."""
 
     path: Path | None = None
-    """A folder in the APPS layout, an MBPP or a HumanEval file to train on; unset: primer, generated into the run folder."""
+    """A folder in the APPS layout, a file of problems, or hub:OWNER/NAME/FILE to train on (docs/problems.md); unset: primer,
+    generated into the run folder."""
     heldout_path: Path | None = None
-    """The same to evaluate on; unset: `heldout_fraction` of `path`, or primer's held-out problems."""
-    split: tuple[str, ...] | None = None
-    """Train only on problems of these splits of `path`, for example [train]; unset: on all of them."""
-    heldout_split: tuple[str, ...] | None = None
+    """The same to evaluate on; unset: `heldout_split` or `heldout_fraction` of `path`, or primer's held-out problems."""
+    split: Annotated[tuple[str, ...], Field(min_length=1)] | None = None
+    """Train only on problems of these splits of `path`, for example [train]; unset: on all that are not held out."""
+    heldout_split: Annotated[tuple[str, ...], Field(min_length=1)] | None = None
     """Evaluate only on problems of these splits: of `heldout_path`, or else of `path`."""
     checked: Path | None = None
     """What `rltf problems check` wrote about `path`: problems that it drops are left out, reference times set limits."""
     heldout_fraction: Annotated[float, Field(gt=0, lt=1)] = 0.1
-    """Share of `path`'s problems that are held out where `heldout_path` is not set; at least one is."""
+    """Share of `path`'s problems that are held out where neither `heldout_path` nor `heldout_split` is set; at least one is."""
     corpus: Literal["all", "verified"] = "all"
     """What supervised steps imitate: the whole corpus, or those of its programs that pass their problem's tests."""
     primer: PrimerConfig = PrimerConfig()
@@ -63,6 +64,17 @@ class ProblemsConfig(Section):
     def _checked_is_about_path(self) -> Self:
         if self.checked is not None and self.path is None:
             raise ValueError("checked is about the problems of path: set path, or leave checked unset")
+        return self
+
+    @model_validator(mode="after")
+    def _splits_are_of_something(self) -> Self:
+        if self.split is not None and self.path is None:
+            raise ValueError("split is about the problems of path: set path, or leave split unset")
+        if self.heldout_split is not None and self.path is None and self.heldout_path is None:
+            raise ValueError("heldout_split is about the problems of heldout_path or path: set one, or leave heldout_split unset")
+        both = set(self.split or ()) & set(self.heldout_split or ())
+        if both and self.heldout_path is None:
+            raise ValueError(f"split and heldout_split share {', '.join(sorted(both))}: a problem is trained on or held out")
         return self
 
 
@@ -122,6 +134,12 @@ class PromptConfig(Section):
     code fence (without one: all of it)."""
 
     @model_validator(mode="after")
+    def _system_needs_chat(self) -> Self:
+        if self.system is not None and not self.chat:
+            raise ValueError("system is a message of a chat: set chat=true, or leave system unset")
+        return self
+
+    @model_validator(mode="after")
     def _template_can_be_filled(self) -> Self:
         try:
             self.template.format(question="", starter_code="", format="")
@@ -149,8 +167,8 @@ class SamplingConfig(Section):
     """Problems sampled together in one call of a sampler."""
     truncated: Literal["label", "drop"] = "label"
     """Programs cut off at the token limit: label them as they are, or drop them (counted)."""
-    stop: tuple[str, ...] = ()
-    """A text ends before the first of these: what a base model writes on after its program."""
+    stop: tuple[Annotated[str, Field(min_length=1)], ...] = ()
+    """A program ends before the first of these: what a base model writes on after it."""
 
 
 class ActorsConfig(Section):
@@ -245,87 +263,6 @@ class RewardsConfig(Section):
     """What of a located error R_fine penalises: the statement, or the expression in it that raised, where that is known."""
 
 
-class OptimizerConfig(Section):
-    """AdamW and its learning rate."""
-
-    lr: Positive = 2e-6
-    """Peak learning rate."""
-    weight_decay: Annotated[float, Field(ge=0)] = 0.05
-    """Decoupled weight decay."""
-    warmup_steps: NonNegative = 0
-    """Steps of linear warm-up."""
-    schedule: Literal["constant", "cosine", "linear"] = "constant"
-    """After warm-up: keep the rate, or let it fall towards `final_lr_ratio` of it, which it would reach after the last step."""
-    final_lr_ratio: Ratio = 0.0
-    """Where a falling schedule ends, as a share of `lr`."""
-    grad_clip: Annotated[float, Field(ge=0)] = 1.0
-    """Global gradient norm is clipped to this; 0: no clipping."""
-
-
-class LearnerConfig(Section):
-    """The learner: DeepSpeed ranks as Ray actors."""
-
-    ranks: Count = 1
-    """Data-parallel ranks."""
-    threads: Count = 1
-    """CPU threads of each."""
-    num_gpus: Annotated[float, Field(ge=0)] = 0
-    """GPUs of each rank, as Ray counts them."""
-    batch_samples: Count = 128
-    """Programs per optimizer step over all ranks, rounded to whole groups."""
-    sl_samples: NonNegative = 128
-    """Corpus programs per optimizer step over all ranks, for L_sl; 0: none."""
-    updates: Count = 1
-    """Weight updates per online step: its programs are split into so many mini-batches, each used once. Supervised stages make
-    one update per step."""
-    micro_batch: Count = 4
-    """Programs per forward pass of one rank; accumulation follows from it."""
-    pack_tokens: NonNegative = 0
-    """Supervised steps of decoders: prompts with their programs are packed into rows of up to so many tokens; 0: padded, a row
-    each."""
-    activation_checkpointing: bool = False
-    """Trade compute for memory."""
-    optimizer: OptimizerConfig = OptimizerConfig()
-    """Optimizer of the online stage, and of the supervised control."""
-
-
-class DeepSpeedConfig(Section):
-    """How DeepSpeed shards and in which precision it computes."""
-
-    zero_stage: Literal[0, 1, 2, 3] = 0
-    """What is sharded over ranks: nothing, optimizer, gradients too, parameters too."""
-    precision: Literal["fp32", "bf16", "fp16"] = "fp32"
-    """Arithmetic of forward and backward passes."""
-    offload_optimizer: bool = False
-    """Keep optimizer state in CPU memory (ZeRO 1 to 3)."""
-
-
-class WeightsConfig(Section):
-    """How new weights travel from the learner to the samplers."""
-
-    sync_every: Count = 50
-    """Optimizer steps between publications."""
-    transport: Literal["auto", "gloo", "nccl", "ipc"] = "auto"
-    """`auto`: gloo on CPUs, NCCL where learner and samplers have GPUs of their own, CUDA IPC where they share one."""
-    bucket_mb: Count = 256
-    """Size of the flat buffers that are sent."""
-    hold_back: NonNegative = 0
-    """Publications by which samplers stay behind, to study what lag does."""
-    checksum: bool = False
-    """Compare checksums after each publication (for debugging)."""
-
-
-class WarmupConfig(Section):
-    """The supervised warm start on the corpus."""
-
-    steps: NonNegative = 0
-    """Optimizer steps; 0: start from the model as it is."""
-    batch: Count = 32
-    """Programs per step."""
-    optimizer: OptimizerConfig = OptimizerConfig(lr=2e-5)
-    """Optimizer of the warm start."""
-
-
 class EvalConfig(Section):
     """Held-out evaluation before and after training."""
 
@@ -333,6 +270,8 @@ class EvalConfig(Section):
     """n: programs sampled per problem and temperature."""
     temperatures: Annotated[tuple[Positive, ...], Field(min_length=1)] = (1.0, 0.6)
     """Sampled at each; the first one's pass@1 is the run's main figure."""
+    top_p: Annotated[float, Field(gt=0, le=1)] = 1.0
+    """Nucleus cut of these samples; 1: none. The published runs cut at 0.95."""
     k: Annotated[tuple[Count, ...], Field(min_length=1)] = (1, 5)
     """pass@k to report, each k ≤ samples."""
     max_problems: Count = 1000
@@ -354,6 +293,15 @@ class CheckpointConfig(Section):
     """Optimizer steps between checkpoints; 0: only at the end."""
     keep: Count = 2
     """Newest checkpoints kept."""
+
+
+class HardwareConfig(Section):
+    """The machines that a recipe is written for: what `rltf train --dry-run` checks it against."""
+
+    gpu_memory_gb: Positive = 80.0
+    """Memory of each GPU, in GB of 10^9 bytes."""
+    memory_gb: Positive | None = None
+    """Main memory of all machines together, in GB; unset: what is needed is said, and not checked."""
 
 
 class MonitorConfig(Section):

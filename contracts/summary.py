@@ -9,6 +9,40 @@ import msgspec
 
 from contracts.files import write_in_one_move
 
+JudgedBy = Literal["hidden tests", "visible tests", "hidden and visible tests"]
+"""What decides a program's outcome: of each problem the hidden tests, where it has some."""
+
+
+class Gap(msgspec.Struct, kw_only=True):
+    """Programs for problems with hidden tests, by the tests that training sees and by those that it doesn't."""
+
+    programs: int
+    """Judged by both."""
+    visible: float
+    """Share that passes the visible tests."""
+    both: float
+    """Share that passes the hidden ones as well."""
+    overfit: int
+    """Programs that pass the visible tests and not the hidden ones."""
+
+
+class Figures(msgspec.Struct, kw_only=True):
+    """What programs came to: all of them, or those of one difficulty or split."""
+
+    problems: int
+    """With a program at least: estimates are over these."""
+    programs: int
+    pass_at_k: dict[str, float]
+    """k → mean over problems of 1 − C(n−c, k)/C(n, k) (Chen et al. 2021, arXiv 2107.03374)."""
+    intervals: dict[str, tuple[float, float]]
+    """k → where the 95 % interval of that over problems begins and ends."""
+    outcomes: dict[str, int]
+    """Outcome → programs."""
+    errors: dict[str, int]
+    """Exception class or kind of error → programs, the commonest first."""
+    gap: Gap | None = None
+    """None: no problem has hidden tests."""
+
 
 class Evaluation(msgspec.Struct, kw_only=True):
     """Held-out problems judged by hidden tests at one way of decoding."""
@@ -24,6 +58,13 @@ class Evaluation(msgspec.Struct, kw_only=True):
     """Outcome → share of programs."""
     passed: list[int] = []
     """Programs that passed, problem by problem, in the problem set's order; empty in summaries from before it was kept."""
+    intervals: dict[str, tuple[float, float]] = {}
+    """As in `Figures`; empty, like what follows, in summaries from before it was kept."""
+    errors: dict[str, int] = {}
+    """Exception class or kind of error → programs, the commonest first."""
+    by_difficulty: dict[str, Figures] = {}
+    """Only where problems are of more than one difficulty."""
+    gap: Gap | None = None
 
 
 class StageResult(msgspec.Struct, kw_only=True):
@@ -32,7 +73,7 @@ class StageResult(msgspec.Struct, kw_only=True):
     pass_at_1: float
     """At the recipe's first temperature."""
     problems: int
-    judged_by: Literal["hidden tests", "visible tests", "hidden and visible tests"]
+    judged_by: JudgedBy
     evaluations: dict[str, Evaluation]
     """"greedy" or "T=1.0" → result."""
 

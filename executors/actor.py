@@ -5,16 +5,17 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Iterable
-from itertools import islice
+from itertools import compress
 
 import msgspec
 
 from buffer.base import Append
 from buffer.redis_buffer import RedisBuffer
 from contracts.config import Recipe
-from contracts.records import Detail, LabelledGroup, Outcome, Verdict, decode_groups, decode_problems, encode
+from contracts.records import LabelledGroup, Outcome, Verdict, decode_groups, decode_problems, encode, error_kind
+from executors.both import Judged, judge_both
 from executors.labels import label_batch
-from executors.pool import Job, Pool
+from executors.pool import Pool
 
 POLL_SECONDS = 0.02
 
@@ -26,6 +27,10 @@ class LabelReport(msgspec.Struct, kw_only=True):
     """Outcome → sampled programs that entered the buffer."""
     errors: dict[str, int]
     """Kind of error → likewise."""
+    difficulties: dict[str, int]
+    """Difficulty of the problem → likewise."""
+    passes: dict[str, int]
+    """Difficulty → those that pass."""
     dropped: dict[str, int]
     """Reason → sampled programs that never entered the buffer."""
     judged: int
@@ -63,9 +68,14 @@ class ExecutorActor:
         for entry in batch.entries:
             self._append(entry)
         verdicts = list(_sampled_verdicts(batch.entries))
+        kinds = [error_kind(verdict.outcome, verdict.detail, verdict.error_type) for verdict in verdicts]
+        ids = [entry.group.problem_id for entry in batch.entries for _ in range(entry.samples)]
+        difficulties = [self._problems[id_].difficulty for id_ in ids]
         return LabelReport(
             outcomes=dict(Counter(verdict.outcome.value for verdict in verdicts)),
-            errors=dict(Counter(error_kind(verdict) for verdict in verdicts if is_error(verdict))),
+            errors=dict(Counter(kind for kind in kinds if kind)),
+            difficulties=dict(Counter(difficulties)),
+            passes=dict(Counter(compress(difficulties, (verdict.outcome is Outcome.PASS for verdict in verdicts)))),
             dropped=batch.dropped,
             judged=batch.judged,
             sandbox_errors=batch.sandbox_errors,
@@ -75,28 +85,15 @@ class ExecutorActor:
             example=encode(batch.entries[0]) if example and batch.entries else None,
         )
 
-    def judge(self, payload: bytes) -> list[list[Verdict]]:
-        """The verdicts of a sampled batch by hidden tests, group by group; nothing enters the buffer."""
+    def judge(self, payload: bytes) -> list[Judged]:
+        """The results of a sampled batch by hidden tests and visible ones, program by program; nothing enters the buffer."""
         groups = decode_groups(payload)
-        jobs = (Job(self._problems[group.problem_id], program.code, True) for group in groups for program in group.programs)
-        verdicts = self._pool.judge_all(jobs)
-        return [list(islice(verdicts, len(group.programs))) for group in groups]
+        programs = ((self._problems[group.problem_id], program.code) for group in groups for program in group.programs)
+        return list(judge_both(self._pool, programs))
 
     def _append(self, entry: LabelledGroup) -> None:
         while self._buffer.append(entry) is Append.FULL:
             time.sleep(POLL_SECONDS)
-
-
-def is_error(verdict: Verdict) -> bool:
-    """Did the program raise, or not compile?"""
-    return verdict.outcome in (Outcome.RUNTIME_ERROR, Outcome.SYNTAX_ERROR)
-
-
-def error_kind(verdict: Verdict) -> str:
-    """What people call the error: its exception's class, or timeout, memory …"""
-    if verdict.detail in (None, Detail.EXCEPTION):
-        return verdict.error_type or verdict.outcome.value
-    return verdict.detail.value
 
 
 def _sampled_verdicts(entries: Iterable[LabelledGroup]) -> Iterable[Verdict]:

@@ -43,8 +43,9 @@ class Executor:
     analysis is asked for and pyflakes is missing. `tier` is the strongest that the machine has, where none is given.
     """
 
-    def __init__(self, config: ExecutorsConfig, rewards: RewardsConfig, tier: Tier | None = None) -> None:
+    def __init__(self, config: ExecutorsConfig, rewards: RewardsConfig, tier: Tier | None = None, *, hash_seed: int = 0) -> None:
         self.config = config
+        self._hash_seed = hash_seed
         self.rewards = rewards
         self.tier = tiers.require(config) if tier is None else tier
         self._workers: dict[tuple[str, bool, bool], Worker] = {}
@@ -125,7 +126,7 @@ class Executor:
         """The worker whose programs, or tests, may use these names without importing them; started when it is first needed."""
         key = prelude, numpy, tests
         if key not in self._workers:
-            self._workers[key] = Worker(self.tier, self._limits, prelude, numpy=numpy)
+            self._workers[key] = Worker(self.tier, self._limits, prelude, numpy=numpy, hash_seed=self._hash_seed)
         return self._workers[key]
 
     def _all_workers(self) -> list[Worker]:
@@ -145,7 +146,7 @@ class Executor:
         return Task(text, problem.kind, problem.fn_name, tests, inputs.encoded, inputs.sizes, bounds, self.config)
 
     def _verdict(self, problem: Problem, task: Task) -> Verdict:
-        worker = self._worker(self._prelude(problem), numpy=bool(_USES_NUMPY.search(task.text)))
+        worker = self._worker_of(problem, task.text)
         trust = Trust.FULL
         try:
             if problem.test_setup is None:
@@ -157,6 +158,9 @@ class Executor:
         except Unprepared as err:
             return self._unprepared(err, task.text, len(task.tests))
         return self._analysed(self._ran(results, task.text, trust), problem, task.text)
+
+    def _worker_of(self, problem: Problem, text: str) -> Worker:
+        return self._worker(self._prelude(problem), numpy=bool(_USES_NUMPY.search(text)))
 
     def _prelude(self, problem: Problem) -> str:
         return "asserts" if problem.test_setup is not None and self.config.prelude == "apps" else self.config.prelude

@@ -28,6 +28,8 @@ from executors.place import Region, innermost_own, raising_place
 FILENAME = "<program under test>"
 TEST_FILENAME = "<test>"
 _MESSAGE = 300
+_SEED = int(os.environ.get("PYTHONHASHSEED", "0"))
+"""Random numbers are as fixed as the zygote's hashes are."""
 _RECURSION_LIMIT = 1012
 """Python's 1000, and the frames that a program's own stand on here."""
 
@@ -186,7 +188,7 @@ class Program:
         sys.setrecursionlimit(_RECURSION_LIMIT)
         threading.stack_size(0)
         if "random" in self._text:
-            random.seed(0)
+            random.seed(_SEED)
         sys.argv = ["program.py"]
         self._streams.install()
         self._in_threads.clear()

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Annotated, Any, NamedTuple, TypeVar
 
 import msgspec
@@ -73,10 +73,17 @@ class Task(NamedTuple):
         return framed({**head, "longest": coarse(self.bounds.output)}, b"".join(inputs))
 
 
-def run_batch(worker: Worker, task: Task, kind: str, order: Sequence[int], only_first: bool) -> list[Judged]:
+Judge = Callable[[Report, bytes, bytes, Task, str, int], Judged]
+"""(report, returned value, what was printed, task, kind, number of the test) → its result."""
+
+
+def run_batch(
+    worker: Worker, task: Task, kind: str, order: Sequence[int], only_first: bool, judged: Judge | None = None
+) -> list[Judged]:
     """Run tests in one new child and compare: results of those that it came to, the one that ended it included.
 
-    Raises Unprepared for a program that doesn't get to its tests, ZygoteDied where the machine fails.
+    `judged` makes a reported test's result, in place of the comparison. Raises Unprepared for a program that doesn't get to its
+    tests, ZygoteDied where the machine fails.
     """
     child = Child(worker, task.bounds, task.job(kind, [task.inputs[index] for index in order]), 1 + len(order))
     try:
@@ -85,6 +92,7 @@ def run_batch(worker: Worker, task: Task, kind: str, order: Sequence[int], only_
         child.close()
     prepared, *rest = ran.reports or [b""]
     check_prepared(prepared, ran)
+    judged = judged or _judged
     wanted = order[:1] if only_first else order
     results: list[Judged] = []
     printed = 0
@@ -94,10 +102,10 @@ def run_batch(worker: Worker, task: Task, kind: str, order: Sequence[int], only_
             return [*results, Judged(Outcome.RUNTIME_ERROR, report.seconds, FLOOD)]
         if report is None or not printed <= report.out <= len(ran.out):
             return [*results, Judged(Outcome.RUNTIME_ERROR, ran.seconds, DISALLOWED)]
-        results.append(_judged(report, value, ran.out[printed : report.out], task, kind, index))
+        results.append(judged(report, value, ran.out[printed : report.out], task, kind, index))
         printed = report.out
     if ran.ended is not Ended.REPORTED and len(results) < len(wanted):
-        results.append(_ended(ran, ran.out[printed:], task, kind, order[len(results)]))
+        results.append(_ended(ran, ran.out[printed:], task, kind, order[len(results)], judged))
     return results or [Judged(Outcome.RUNTIME_ERROR, ran.seconds, DISALLOWED)]
 
 
@@ -140,10 +148,10 @@ def _same(value: bytes, expected: Any, config: ExecutorsConfig) -> bool:
         return False
 
 
-def _ended(ran: Ran, out: bytes, task: Task, kind: str, index: int) -> Judged:
+def _ended(ran: Ran, out: bytes, task: Task, kind: str, index: int, judged: Judge) -> Judged:
     """The result of the test that ended its child: the output of one that exits with 0 still counts."""
     if ran.ended is Ended.DIED and ran.status == 0 and kind == "stdin":
-        return _judged(Report(seconds=ran.seconds), b"", out, task, kind, index)
+        return judged(Report(seconds=ran.seconds), b"", out, task, kind, index)
     return Judged(Outcome.RUNTIME_ERROR, ran.seconds, ending(ran), doubtful=ran.doubtful)
 
 

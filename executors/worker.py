@@ -27,11 +27,15 @@ class ZygoteDied(Exception):
 class Worker:
     """One zygote. One child lives at a time: a program, or with `analyses` its analysis.
 
-    Raises ZygoteDied or OSError where none starts.
+    `hash_seed` is what its programs' hashes of text and their random numbers follow from. Raises ZygoteDied or OSError where
+    none starts.
     """
 
-    def __init__(self, tier: Tier, limits: Limits, prelude: str, *, numpy: bool = False, analyses: bool = False) -> None:
+    def __init__(
+        self, tier: Tier, limits: Limits, prelude: str, *, numpy: bool = False, analyses: bool = False, hash_seed: int = 0
+    ) -> None:
         self.restarts = 0
+        self._hash_seed = hash_seed
         self._settings = {
             "tier": tier,
             "limits": limits,
@@ -87,7 +91,7 @@ class Worker:
                 self._process = subprocess.Popen(
                     [sys.executable, *options, str(_ZYGOTE), str(theirs.fileno()), json.dumps(self._settings)],
                     cwd="/",
-                    env=_environment(),
+                    env=_environment(self._hash_seed),
                     stdin=subprocess.DEVNULL,
                     stdout=subprocess.DEVNULL,
                     pass_fds=[theirs.fileno()],
@@ -143,6 +147,7 @@ def _home(package: str) -> str | None:
     return str(Path(found.origin).parent.parent) if found and found.origin else None
 
 
-def _environment() -> dict[str, str]:
+def _environment(hash_seed: int) -> dict[str, str]:
     single: dict[str, Any] = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
-    return {"PYTHONHASHSEED": "0", "PYTHONUTF8": "1", "PYTHONDONTWRITEBYTECODE": "1", "LC_ALL": "C.UTF-8", "HOME": "/", **single}
+    fixed = {"PYTHONUTF8": "1", "PYTHONDONTWRITEBYTECODE": "1", "LC_ALL": "C.UTF-8", "HOME": "/"}
+    return {"PYTHONHASHSEED": str(hash_seed), **fixed, **single}

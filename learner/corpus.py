@@ -11,6 +11,7 @@ from contracts.config import Recipe
 from contracts.errors import UserError
 from contracts.records import Problem
 from learner.advantages import Row
+from models.answers import AnswerForm
 from models.prompts import build_prompt, encode_program
 
 
@@ -29,7 +30,8 @@ class Corpus:
     def draw(self, count: int, *seed: object) -> list[Row]:
         """`count` programs drawn at random with replacement: a pure function of the seed (any parts: stage, step …).
 
-        Programs longer than `sampling.max_new_tokens` are passed over. Raises UserError where there is none, or none fits.
+        Programs longer than `sampling.max_new_tokens`, and those that cannot be written as the recipe's answers, are passed over.
+        Raises UserError where there is none, or none is left.
         """
         if not self._pairs:
             raise UserError(
@@ -37,9 +39,10 @@ class Corpus:
                 "Add solutions.json or corpus.json, or set learner.sl_samples=0, warmup.steps=0 and control=false",
             )
         if all(self._row(index) is None for index in range(len(self._pairs))):
+            tokens, answer = self._recipe.sampling.max_new_tokens, self._recipe.prompt.answer
             raise UserError(
-                f"no corpus program fits into sampling.max_new_tokens={self._recipe.sampling.max_new_tokens}",
-                "Raise it, or set learner.sl_samples=0 to train without L_sl",
+                f"no corpus program fits into sampling.max_new_tokens={tokens}, or none can be written as prompt.answer={answer}",
+                "Change them, or set learner.sl_samples=0 to train without L_sl",
             )
         draws = random.Random("/".join(map(str, seed)))
         rows: list[Row] = []
@@ -52,7 +55,13 @@ class Corpus:
     def _row(self, index: int) -> Row | None:
         if index not in self._rows:
             problem, text = self._pairs[index]
-            program = encode_program(text, self._tokenizer, self._recipe.sampling.max_new_tokens)
-            prompt = build_prompt(problem, self._tokenizer, self._recipe.prompt)
-            self._rows[index] = None if program is None else Row(prompt.token_ids, program)
+            self._rows[index] = self._encoded(problem, text)
         return self._rows[index]
+
+    def _encoded(self, problem: Problem, text: str) -> Row | None:
+        recipe = self._recipe
+        answer = AnswerForm(recipe.prompt.answer, recipe.sampling.stop).write(text, problem.starter_code)
+        if answer is None:
+            return None
+        program = encode_program(answer, self._tokenizer, recipe.sampling.max_new_tokens)
+        return None if program is None else Row(build_prompt(problem, self._tokenizer, recipe.prompt).token_ids, program)

@@ -17,8 +17,9 @@ from transformers import PreTrainedModel
 os.environ.setdefault("DS_ACCELERATOR", "cuda" if torch.cuda.is_available() else "cpu")  # read when deepspeed is imported
 import deepspeed
 import deepspeed.ops
+from deepspeed.runtime.zero import parameter_offload
 
-from contracts.sections import DeepSpeedConfig, OptimizerConfig
+from contracts.training import DeepSpeedConfig, OptimizerConfig
 from learner.engine import Engine, build_optimizer
 
 
@@ -57,9 +58,11 @@ class DeepSpeedEngine(Engine):
         # DeepSpeed averages gradients over ranks; losses here are already shares of the global batch.
         self._engine.backward(loss * self.ranks, scale_wrt_gas=False)
 
-    def step(self) -> float:
-        norm = self._unsharded_gradient_norm()
+    def step(self) -> float | None:
+        norm, skipped = self._unsharded_gradient_norm(), self._engine.skipped_steps
         self._engine.step()
+        if self._engine.skipped_steps > skipped:
+            return None
         reported = self._engine.get_global_grad_norm()
         return float(reported) if reported is not None else norm
 
@@ -100,6 +103,9 @@ class DeepSpeedEngine(Engine):
 
     def close(self) -> None:
         """Free what DeepSpeed holds; a process may make another engine afterwards."""
+        own = set(self.module.modules())
+        stack = parameter_offload.FWD_MODULE_STACK  # ZeRO 3's hooks keep every model there for as long as the process lasts
+        stack[:] = [module for module in stack if module not in own]
         self._engine.destroy()
 
     def _unsharded_gradient_norm(self) -> float:

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.optim.lr_scheduler import LambdaLR
 from transformers import PreTrainedModel
 
-from contracts.sections import OptimizerConfig
+from contracts.training import OptimizerConfig
 
 
 class Engine(ABC):
@@ -31,8 +31,11 @@ class Engine(ABC):
         """
 
     @abstractmethod
-    def step(self) -> float:
-        """Clip, update, advance the schedule; returns the gradient norm before clipping."""
+    def step(self) -> float | None:
+        """Clip, update, advance the schedule; returns the gradient norm before clipping.
+
+        None where gradients overflowed in half precision: weights, optimizer and schedule are as before.
+        """
 
     @abstractmethod
     def learning_rate(self) -> float:
@@ -86,8 +89,9 @@ class TorchEngine(Engine):
 
 
 def build_optimizer(model: torch.nn.Module, config: OptimizerConfig, steps: int) -> tuple[torch.optim.AdamW, LambdaLR]:
-    """AdamW and its schedule over `steps` optimizer steps."""
-    optimizer = torch.optim.AdamW(model.parameters(), lr=config.lr, weight_decay=config.weight_decay)
+    """AdamW on what is trained, and its schedule over `steps` optimizer steps."""
+    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    optimizer = torch.optim.AdamW(trained, lr=config.lr, weight_decay=config.weight_decay)
     return optimizer, LambdaLR(optimizer, lambda step: rate_factor(step, config, steps))
 
 

@@ -44,13 +44,19 @@ class Frozen:
         """[B, T] the critic's probability, at each program token, of the program's true outcome (CodeRL, arXiv 2207.01780)."""
         if self._critic is None:
             return None
-        width, padding = batch.program_ids.shape[1], (batch.prompt_mask == 0).sum(1).tolist()
-        ids = _rolled(torch.cat([batch.prompt_ids, batch.program_ids], dim=1), [-n for n in padding])
-        mask = _rolled(torch.cat([batch.prompt_mask, batch.program_mask], dim=1), [-n for n in padding])
-        with torch.no_grad():  # padding goes last: positions must not count it
-            logits = _rolled(self._critic(input_ids=ids, attention_mask=mask).logits, padding)[:, -width:]
-        classes = torch.tensor([CLASSES.index(outcome) for outcome in outcomes], device=ids.device)
-        return logits.float().softmax(-1)[torch.arange(len(outcomes)), :, classes] * batch.program_mask
+        with torch.no_grad():
+            logits = critic_logits(self._critic, batch)
+        classes = torch.tensor([CLASSES.index(outcome) for outcome in outcomes], device=logits.device)
+        return logits.softmax(-1)[torch.arange(len(outcomes)), :, classes] * batch.program_mask
+
+
+def critic_logits(critic: PreTrainedModel, batch: TokenBatch) -> Tensor:
+    """[B, T, 4] float32, what a token classifier says at each program token; whatever, on padding."""
+    width, padding = batch.program_ids.shape[1], (batch.prompt_mask == 0).sum(1).tolist()
+    back = [-n for n in padding]  # padding goes last: positions must not count it
+    ids = _rolled(torch.cat([batch.prompt_ids, batch.program_ids], dim=1), back)
+    mask = _rolled(torch.cat([batch.prompt_mask, batch.program_mask], dim=1), back)
+    return _rolled(critic(input_ids=ids, attention_mask=mask).logits, padding)[:, -width:].float()
 
 
 def load_critic(path: Path, precision: str = "fp32") -> PreTrainedModel:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 import random
+import secrets
 import socket
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -17,18 +20,22 @@ from buffer.redis_buffer import RedisBuffer
 from buffer.window import Window
 from contracts.config import Recipe
 from contracts.records import decode_problems
-from contracts.sections import OptimizerConfig
+from contracts.training import OptimizerConfig
 from learner.corpus import Corpus
 from learner.deepspeed_engine import DeepSpeedEngine, join_ranks
 from learner.frozen import Frozen
 from learner.step_metrics import StepMetrics
 from learner.trainer import Trainer
-from models.load import load_model, load_tokenizer
-from weights.buckets import Layout, checksum, flatten_into, plan_layout
+from models.load import load_tokenizer
+from models.lora import load_taught, merged_state
+from models.packing import refuse_unpackable
+from weights.buckets import Layout, checksum, flatten_into, layout_of
 from weights.publisher import Publisher
 from weights.select import Place, make_source
 
 POLL_SECONDS = 0.01
+RENDEZVOUS_PORTS = range(20_000, 32_768)
+"""Above Ray's workers' ports and below the kernel's."""
 
 
 class LearnerRank:
@@ -53,33 +60,52 @@ class LearnerRank:
         return Place(context.get_node_id(), tuple(map(str, gpus)))
 
     def free_address(self) -> tuple[str, int]:
-        """A port on this rank's node, for a rendezvous."""
+        """A port on this rank's node, for a rendezvous.
+
+        Not one of those that the kernel gives to whoever asks for any: another process could get it before the rendezvous does.
+        """
         host = ray.util.get_node_ip_address()
-        with socket.socket() as probe:
-            probe.bind((host, 0))
-            return host, probe.getsockname()[1]
+        while True:
+            port = secrets.choice(RENDEZVOUS_PORTS)  # not by `random`, whose draws a run's seed decides
+            with socket.socket() as probe, suppress(OSError):
+                probe.bind((host, port))
+                return host, port
 
     def join(self, address: tuple[str, int]) -> None:
         """Meet the other ranks."""
         join_ranks(self._rank, self._recipe.learner.ranks, address, gpu=self._recipe.learner.num_gpus > 0)
 
     def start(self, model_path: str, optimizer: OptimizerConfig, steps: int) -> bytes:
-        """Begin a stage: a fresh optimizer on a model folder's weights. Returns the layout that weights travel in."""
+        """Begin a stage: a fresh optimizer on a model folder's weights. Returns the layout that weights travel in.
+
+        Raises UserError where the model lacks modules that adapters are wanted for, or cannot be packed.
+        """
         recipe = self._recipe
+        self._forget_engine()
         torch.manual_seed(recipe.seed)
-        model = load_model(model_path, recipe.deepspeed.precision)
-        if recipe.learner.activation_checkpointing:
-            model.gradient_checkpointing_enable()
-        bucket_bytes = recipe.weights.bucket_mb * 2**20
-        described = [(name, tuple(value.shape), value.dtype) for name, value in model.named_parameters()]
-        self._layout = plan_layout(described, bucket_bytes)
-        if self._engine is not None:
-            self._engine.close()
+        model = load_taught(model_path, recipe)
+        if recipe.learner.activation_checkpointing:  # reentrant, it would pass no gradient by frozen embeddings
+            model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+        if recipe.learner.pack_tokens:
+            refuse_unpackable(model)
+        self._layout = layout_of(model, recipe.weights.bucket_mb * 2**20)
+        self._publishes_all = True
         if self._publisher is not None:
             self._publisher.forget()
         self._engine = DeepSpeedEngine(model.train(), recipe.deepspeed, optimizer, steps)
         self._trainer = Trainer(self._engine, recipe, self._tokenizer.pad_token_id)
         return msgspec.msgpack.encode(self._layout)
+
+    def _forget_engine(self) -> None:
+        """Give the memory of the stage before back: there is not room for two models with their optimizers."""
+        if self._engine is None:
+            return
+        self._engine.close()
+        self._engine = None
+        del self._trainer  # it holds the engine, and the frozen models
+        gc.collect()  # hooks and modules hold one another
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
 
     def load_frozen(self, start: str) -> None:
         """Hold the models that the objective scores with and does not train; `start`: the weights that KL stays near."""
@@ -120,33 +146,32 @@ class LearnerRank:
     def publish(self, version: int) -> int | None:
         """Gather the weights into the staging copy; rank 0 then sends it, or one held back, in the background.
 
-        Returns, where the recipe asks for it, the checksum of what is sent.
+        What is frozen is sent once, with the stage's first publication. Returns, where the recipe asks for it, the checksum of
+        what is sent.
         """
         assert self._engine is not None
         assert self._layout is not None
         parameters = dict(self._engine.module.named_parameters())
-        if self._publisher is not None:
-            self._publisher.wait()
-        for i, bucket in enumerate(self._layout.buckets):
+        buckets = self._layout.buckets if self._publishes_all else self._layout.buckets[: self._layout.trained]
+        self._publishes_all = False
+        staging = self._publisher.stage(len(buckets)) if self._publisher is not None else []
+        for i, bucket in enumerate(buckets):
             members = [parameters[slot.name] for slot in bucket.slots]
             with self._engine.gathered(members):
                 if self._publisher is not None:
-                    flatten_into(self._publisher.staging[i], bucket, parameters)
+                    flatten_into(staging[i], bucket, parameters)
         if self._publisher is None:
             return None
-        sent = self._publisher.hold(version)
-        total = checksum(self._publisher.staging) if self._recipe.weights.checksum else None
-        self._publisher.send(sent)
+        publication = self._publisher.due(version, staging)
+        total = checksum(publication.buckets) if self._recipe.weights.checksum else None
+        self._publisher.send(publication)
         return total
 
     def export(self, folder: Path) -> None:
         """Rank 0 writes a Hugging Face folder that `from_pretrained` loads; all ranks take part in the gathering."""
         assert self._engine is not None
         module = self._engine.module
-        whole: dict[str, torch.Tensor] = {}
-        for name, parameter in module.named_parameters():
-            with self._engine.gathered([parameter]):
-                whole[name] = parameter.detach().cpu().clone()
+        whole = merged_state(module, self._engine.gathered)
         if self._rank == 0:
             module.save_pretrained(folder, state_dict=whole)
             self._tokenizer.save_pretrained(folder)
@@ -178,8 +203,10 @@ class LearnerRank:
         """Architecture and size of the model that is taught."""
         assert self._layout is not None
         assert self._engine is not None
-        size = sum(bucket.size for bucket in self._layout.buckets)
-        return {"architecture": type(self._engine.module).__name__, "parameters": size}
+        sizes = [bucket.size for bucket in self._layout.buckets]
+        found: dict[str, str | int] = {"architecture": type(self._engine.module).__name__, "parameters": sum(sizes)}
+        trained = sum(sizes[: self._layout.trained])
+        return found if trained == sum(sizes) else found | {"trained_parameters": trained}
 
     def _share(self, stage: str, step: int, batch: int) -> list[Any]:
         """This rank's part of a step's corpus programs: the global batch is the same for any number of ranks."""

@@ -22,6 +22,7 @@ from learner.objectives.common import Count, divergence, supervised_loss, token_
 from learner.objectives.feedback import Figures, Losses
 from learner.step_metrics import StepMetrics, global_metrics, local_sums, merge, watched
 from learner.tensors import feedback_of
+from models.packing import packed_logprobs, plan_rows
 from models.scoring import Scores, TokenBatch, collate, score, token_logprobs
 
 
@@ -29,12 +30,12 @@ class MiniBatch(NamedTuple):
     """What an update is made from: this rank's rows, and counts over all ranks."""
 
     rows: list[Row]
-    supervised: list[Row]
+    supervised: list[list[Row]]
+    """Micro-batches of corpus programs, as many as every rank runs, some of them empty where its share is smaller."""
     sampled: Count
     imitated: Count
     parts: int
-    """Micro-batches of rows that each rank runs, some of them empty where its share is smaller."""
-    supervised_parts: int
+    """Micro-batches of rows that each rank runs, likewise."""
     turns: float
     """Micro-batches of rows that are not empty, over all ranks."""
     supervised_turns: float
@@ -66,13 +67,13 @@ class Trainer:
         if updates > 1 and self._config.correction == "decoupled":
             batches = [batch._replace(rows=self._with_proximal(batch)) for batch in batches]
         sl_weight = self._config.sl if online else 1.0  # a weight beside other terms; alone it has no meaning
-        rate, norm, figures = self.engine.learning_rate(), 0.0, Figures()
+        rate, norms, figures = self.engine.learning_rate(), list[float | None](), Figures()
         for batch in batches:
-            if not batch.parts and not batch.supervised_parts:  # all groups were skipped: there is nothing to go by
+            if not batch.parts and not batch.supervised:  # all groups were skipped: there is nothing to go by
                 continue
             merge(figures, self._accumulate(batch, sl_weight, online), 1 / updates)
-            norm += self.engine.step() / updates
-        return self._metrics(entries, figures, step) | {m.GRAD_NORM.name: norm, m.LR.name: rate}
+            norms.append(self.engine.step())
+        return self._metrics(entries, figures, step) | self._update_metrics(norms, updates) | {m.LR.name: rate}
 
     def _dealt(self, entries: Sequence[LabelledGroup], groups: int, updates: int) -> list[list[Row]]:
         """Rows by update: an even share of each of the step's `groups` goes to each, whatever the number of ranks."""
@@ -93,19 +94,22 @@ class Trainer:
         return dealt
 
     def _mini_batch(self, rows: list[Row], supervised: list[Row]) -> MiniBatch:
-        engine, size = self.engine, self._recipe.learner.micro_batch
-        shares = torch.zeros(2, engine.ranks)
-        shares[:, engine.rank] = torch.tensor([len(rows), len(supervised)])
-        tokens, sl_tokens, *counts = engine.sum_over_ranks([_tokens(rows), _tokens(supervised), *shares.flatten().tolist()])
+        engine, size, capacity = self.engine, self._recipe.learner.micro_batch, self._recipe.learner.pack_tokens
+        packed = _packed(supervised, capacity) if capacity else []
+        shares = torch.zeros(2, engine.ranks)  # what micro-batches are made of: programs, or packed rows, one in each
+        shares[:, engine.rank] = torch.tensor([len(rows), len(packed) if capacity else len(supervised)])
+        sizes = size, 1 if capacity else size
+        local = [_tokens(rows), _tokens(supervised), len(supervised), *shares.flatten().tolist()]
+        tokens, sl_tokens, sl_programs, *counts = engine.sum_over_ranks(local)
         by_rank = counts[: engine.ranks], counts[engine.ranks :]
-        parts, sl_parts = (math.ceil(max(each) / size) for each in by_rank)
+        parts, sl_parts = (math.ceil(max(each) / size) for each, size in zip(by_rank, sizes, strict=True))
+        padding: list[list[Row]] = [[]] * (sl_parts - len(packed))
         return MiniBatch(
             rows,
-            supervised,
+            packed + padding if capacity else split_evenly(supervised, sl_parts),
             sampled=Count(tokens, sum(by_rank[0])),
-            imitated=Count(sl_tokens, sum(by_rank[1])),
+            imitated=Count(sl_tokens, sl_programs),
             parts=parts,
-            supervised_parts=sl_parts,
             turns=sum(min(n, parts) for n in by_rank[0]),
             supervised_turns=sum(min(n, sl_parts) for n in by_rank[1]),
         )
@@ -113,7 +117,7 @@ class Trainer:
     def _accumulate(self, batch: MiniBatch, sl_weight: float, online: bool) -> Figures:
         """Forward and backward over a mini-batch, micro-batch by micro-batch."""
         parts = [(part, True) for part in split_evenly(batch.rows, batch.parts)]
-        parts += [(part, False) for part in split_evenly(batch.supervised, batch.supervised_parts)]
+        parts += [(part, False) for part in batch.supervised]
         alternate = online and self._config.kind == "rltf_reference" and self._config.reference.alternate
         kinds = (batch.turns > 0) + (batch.supervised_turns > 0)
         figures = Figures()
@@ -122,17 +126,24 @@ class Trainer:
             if alternate:  # each is a mean over its own tokens, and both kinds weigh the same
                 turns = kinds * (batch.turns if sampled else batch.supervised_turns)
                 count = Count(_tokens(part) * turns, len(part) * turns)
-            tokens = self._collate(part)
             if part and sampled:
+                tokens = self._collate(part)
                 scores = score(self.engine.model, tokens, _temperatures(part, tokens))
                 losses = self._policy_losses(part, tokens, scores, count)
             elif part:
-                losses = supervised_loss(token_logprobs(self.engine.model, tokens), sl_weight, count.tokens)
+                losses = supervised_loss(self._corpus_logprobs(part), sl_weight, count.tokens)
             else:  # a rank with fewer programs than others takes part with a loss of nothing
-                losses = Losses({"sl": token_logprobs(self.engine.model, tokens).sum() * 0.0}, {})
+                losses = Losses({"sl": token_logprobs(self.engine.model, self._collate(part)).sum() * 0.0}, {})
             self.engine.backward(torch.stack(list(losses.terms.values())).sum(), last=number == len(parts))
             merge(figures, {f"loss/{name}": term.item() for name, term in losses.terms.items()} | losses.figures)
         return figures
+
+    def _corpus_logprobs(self, rows: list[Row]) -> Tensor:
+        """[B, T] of corpus programs, 0 on padding; [N] of all their tokens where they are packed."""
+        if not self._recipe.learner.pack_tokens:
+            return token_logprobs(self.engine.model, self._collate(rows))
+        pairs = [(row.prompt_ids, row.token_ids) for row in rows]
+        return packed_logprobs(self.engine.model, pairs, self.engine.model.device)
 
     def _policy_losses(self, rows: list[Row], batch: TokenBatch, scores: Scores, count: Count) -> Losses:
         """The objective's loss on sampled programs, the leash to the reference, and what a user watches."""
@@ -165,11 +176,24 @@ class Trainer:
         prompts, programs = [row.prompt_ids for row in padded], [row.token_ids for row in padded]
         return collate(prompts, programs, self._pad, self.engine.model.device)
 
+    def _update_metrics(self, norms: Sequence[float | None], updates: int) -> StepMetrics:
+        """norms: those of the updates that were tried, None for one that was skipped."""
+        made = [norm for norm in norms if norm is not None]
+        found: StepMetrics = {m.GRAD_NORM.name: sum(made) / updates} if len(made) == len(norms) else {}
+        if self._recipe.deepspeed.precision != "fp32":
+            found[m.SKIPPED.name] = (len(norms) - len(made)) / updates
+        return found
+
     def _metrics(self, entries: Sequence[LabelledGroup], figures: Figures, step: int) -> StepMetrics:
         engine = self.engine
         sums = local_sums(entries, figures, step, engine.rank, engine.ranks, self._config)
         totals = engine.sum_over_ranks(list(sums.values()))
         return global_metrics(dict(zip(sums, totals, strict=True)), engine.ranks)
+
+
+def _packed(rows: Sequence[Row], capacity: int) -> list[list[Row]]:
+    planned = plan_rows([len(row.prompt_ids) + len(row.token_ids) for row in rows], capacity)
+    return [[rows[index] for index in row] for row in planned]
 
 
 def _tokens(rows: Sequence[Row]) -> int:

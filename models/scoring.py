@@ -75,9 +75,13 @@ def _scaled_logits(model: PreTrainedModel, batch: TokenBatch, temperature: Tenso
     return _program_logits(model, batch).float() / each
 
 
+def logprobs_of(logits: Tensor, tokens: Tensor) -> Tensor:
+    """[...] log-softmax(logits) of the given tokens. logits: [..., V]; tokens: [...]."""
+    return logits.gather(-1, tokens.unsqueeze(-1)).squeeze(-1) - logits.logsumexp(-1)
+
+
 def _chosen(logits: Tensor, batch: TokenBatch) -> Tensor:
-    chosen = logits.gather(-1, batch.program_ids.unsqueeze(-1)).squeeze(-1)
-    return (chosen - logits.logsumexp(-1)) * batch.program_mask
+    return logprobs_of(logits, batch.program_ids) * batch.program_mask
 
 
 def _entropy(logits: Tensor) -> Tensor:

@@ -1,1 +1,1 @@
-"""Where problems come from: folders in the APPS layout, the generated primer, and the order in which they are drawn."""
+"""Where problems come from: folders and files in several forms, the generated primer, and the order in which they are drawn."""

@@ -5,25 +5,27 @@
     input_output_hidden.json   the same for the hidden tests; ours, optional
     solutions.json             [program, ...], optional
     corpus.json                [program, ...] for supervised steps; ours, only where they differ from the solutions
-    metadata.json              {"difficulty": "...", "url": "..."}, optional
+    metadata.json              {"difficulty": "...", "url": "..."}, optional; "split" and "reference_seconds" are ours
     starter_code.py            optional
 
-Layout: Hendrycks et al. 2021, arXiv 2105.09938. Call-based outputs are kept as they are: some sets wrap them in a list,
-which is the comparison's business.
+Layout: Hendrycks et al. 2021, arXiv 2105.09938. The published set's two folders, train and test, are its splits.
 """
 
 from __future__ import annotations
 
 import json
-import re
 import tempfile
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
+import msgspec
+
 from contracts.errors import UserError
-from contracts.records import Problem, Test
+from contracts.records import Problem, Test, TestKind
+from problems.checked import Seconds
+from problems.io_tests import function_name, input_output, io_tests
 
 _QUESTION = "question.txt"
 _TESTS = "input_output.json"
@@ -32,7 +34,18 @@ _SOLUTIONS = "solutions.json"
 _CORPUS = "corpus.json"
 _METADATA = "metadata.json"
 _STARTER = "starter_code.py"
-_NUMBER = re.compile(r"0|-?[1-9][0-9]*")
+_SPLITS = ("train", "test")
+_LONGEST_NAME = 255
+"""Bytes, on the file systems that there are."""
+
+
+class _Metadata(msgspec.Struct, omit_defaults=True):
+    """metadata.json."""
+
+    difficulty: str = "unknown"
+    url: str = ""
+    split: str | None = None
+    reference_seconds: Seconds | None = None
 
 
 def read_folder(path: Path) -> tuple[list[Problem], int]:
@@ -46,23 +59,38 @@ def read_folder(path: Path) -> tuple[list[Problem], int]:
     folders = [at for at in sorted(path.iterdir()) if (at / _QUESTION).is_file() or (at / _TESTS).is_file()]
     if not folders:
         raise UserError(f"{path} holds no problems", remedy)
-    problems = [problem for problem in map(_read_problem, folders) if problem.tests]
+    split = split_of(path.absolute().name)
+    problems = [problem for problem in (_read_problem(folder, split) for folder in folders) if problem.tests]
     if not problems:
         raise UserError(f"none of the {len(folders)} problems in {path} has tests", "Add inputs and outputs to input_output.json")
     return problems, len(folders) - len(problems)
 
 
-def write_folder(path: Path, problems: Sequence[Problem]) -> None:
-    """Write a set in one move: the folder is there complete or not at all.
-
-    Raises UserError where the path is taken, and for ids that are not distinct folder names.
+def check_folder(path: Path, problems: Sequence[Problem]) -> None:
+    """Raise UserError where the path is taken, for ids that are not distinct folder names, for text that is not Unicode, and
+    for assert problems.
     """
+    if asserting := [problem.id for problem in problems if problem.kind is TestKind.ASSERT]:
+        raise UserError(
+            f"{asserting[0]} has assertions for tests, which an APPS folder cannot hold", "Write to a file that ends in .jsonl"
+        )
     uses = Counter(problem.id for problem in problems)
     bad = [id_ for id_, count in uses.items() if count > 1 or not _is_folder_name(id_)]
     if bad:
-        raise UserError(f"{bad[0]!r} cannot name a folder of its own", "Give each problem a distinct, plain id")
+        raise UserError(f"{bad[0]!r:.80} cannot name a folder of its own", "Give each problem a distinct, plain id")
     if path.exists():
         raise UserError(f"{path} exists already", "Remove it or write elsewhere")
+    for problem in problems:
+        try:
+            (problem.question + problem.starter_code).encode()
+        except UnicodeEncodeError as err:
+            remedy = "Mend it or write to a file that ends in .jsonl"
+            raise UserError(f"the text of {problem.id} cannot be written as UTF-8: {err}", remedy) from err
+
+
+def write_folder(path: Path, problems: Sequence[Problem]) -> None:
+    """Write a set in one move: the folder is there complete or not at all. Raises as `check_folder` does."""
+    check_folder(path, problems)
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}-") as partial:
         whole = Path(partial) / "set"
@@ -72,19 +100,27 @@ def write_folder(path: Path, problems: Sequence[Problem]) -> None:
         whole.rename(path)
 
 
+def split_of(name: str) -> str:
+    """The split that a folder's or a file's name, without its endings, tells: train or test."""
+    return name if name in _SPLITS else ""
+
+
 def _is_folder_name(id_: str) -> bool:
-    return bool(id_) and not id_.startswith(".") and "/" not in id_ and "\0" not in id_
+    try:
+        length = len(id_.encode())
+    except UnicodeEncodeError:
+        return False
+    return 0 < length <= _LONGEST_NAME and not id_.startswith(".") and "/" not in id_ and "\0" not in id_
 
 
-def _read_problem(folder: Path) -> Problem:
+def _read_problem(folder: Path, split: str) -> Problem:
+    """`split` is for a problem that does not name its own."""
     visible = _read_object(folder / _TESTS)
-    fn_name = visible.get("fn_name")
-    if fn_name is not None and not isinstance(fn_name, str):
-        _malformed(folder / _TESTS, "has a fn_name that is not text")
-    metadata = {"difficulty": "unknown", "url": ""} | _read_object(folder / _METADATA)
-    for key in ("difficulty", "url"):
-        if not isinstance(metadata[key], str):
-            _malformed(folder / _METADATA, f"has a {key} that is not text")
+    try:
+        fn_name = function_name(visible)
+    except ValueError as err:
+        _malformed(folder / _TESTS, f"is malformed: {err}")
+    metadata = _read_metadata(folder / _METADATA)
     solutions = _read_programs(folder / _SOLUTIONS, ())
     return Problem(
         id=folder.name,
@@ -95,42 +131,25 @@ def _read_problem(folder: Path) -> Problem:
         hidden_tests=_tests(folder / _HIDDEN, _read_object(folder / _HIDDEN), fn_name),
         solutions=solutions,
         corpus=_read_programs(folder / _CORPUS, solutions),
-        difficulty=metadata["difficulty"],
-        source=metadata["url"],
+        difficulty=metadata.difficulty,
+        split=split if metadata.split is None else metadata.split,
+        source=metadata.url,
+        reference_seconds=metadata.reference_seconds,
     )
 
 
 def _tests(file: Path, data: dict[str, Any], fn_name: str | None) -> tuple[Test, ...]:
-    inputs, outputs = data.get("inputs", []), data.get("outputs", [])
-    if not isinstance(inputs, list) or not isinstance(outputs, list) or len(inputs) != len(outputs):
-        _malformed(file, "needs inputs and outputs, two lists of one length")
-    if fn_name is None:
-        return tuple(Test(_text(file, given), _text(file, wanted)) for given, wanted in zip(inputs, outputs, strict=True))
-    if not all(isinstance(arguments, list) for arguments in inputs):
-        _malformed(file, "is call-based: each of its inputs must be a list of arguments")
-    pairs = zip(inputs, outputs, strict=True)
-    return tuple(Test([*map(_int_keys, given[:1]), *given[1:]], _int_keys_within(wanted)) for given, wanted in pairs)
+    try:
+        return io_tests(data, fn_name)
+    except ValueError as err:
+        _malformed(file, f"is malformed: {err}")
 
 
-def _int_keys(value: Any) -> Any:
-    """JSON has no numbers as keys: as the APPS harness does, a dict whose keys are all numbers gets them back."""
-    if not isinstance(value, dict) or not all(_NUMBER.fullmatch(key) for key in value):
-        return value
-    return {int(key): item for key, item in value.items()}
-
-
-def _int_keys_within(value: Any) -> Any:
-    """Of an output also where it stands in a list by itself, as some sets have it."""
-    return [_int_keys(item) for item in value] if isinstance(value, list) and len(value) == 1 else _int_keys(value)
-
-
-def _text(file: Path, value: Any) -> str:
-    """Text of a stdin test; some sets give it as a list of lines."""
-    if isinstance(value, list):
-        return "\n".join(map(str, value))
-    if not isinstance(value, str):
-        _malformed(file, "has no fn_name: each input and output must be text or a list of lines")
-    return value
+def _read_metadata(file: Path) -> _Metadata:
+    try:
+        return msgspec.convert(_read_object(file), _Metadata)
+    except msgspec.ValidationError as err:
+        _malformed(file, f"is malformed: {err}")
 
 
 def _read_programs(file: Path, default: tuple[str, ...]) -> tuple[str, ...]:
@@ -167,7 +186,7 @@ def _read_json(file: Path, default: Any) -> Any:
         return default
     try:
         return json.loads(text)
-    except ValueError as err:
+    except (ValueError, RecursionError) as err:
         _malformed(file, f"is not JSON: {err}")
 
 
@@ -178,20 +197,16 @@ def _malformed(file: Path, what: str) -> NoReturn:
 def _write_problem(folder: Path, problem: Problem) -> None:
     folder.mkdir()
     _write_text(folder / _QUESTION, problem.question)
-    _write_json(folder / _TESTS, _input_output(problem.tests, problem.fn_name))
+    _write_json(folder / _TESTS, input_output(problem.tests, problem.fn_name))
     if problem.hidden_tests:
-        _write_json(folder / _HIDDEN, _input_output(problem.hidden_tests, problem.fn_name))
+        _write_json(folder / _HIDDEN, input_output(problem.hidden_tests, problem.fn_name))
     _write_json(folder / _SOLUTIONS, problem.solutions)
     if problem.corpus != problem.solutions:
         _write_json(folder / _CORPUS, problem.corpus)
-    _write_json(folder / _METADATA, {"difficulty": problem.difficulty, "url": problem.source})
+    metadata = _Metadata(problem.difficulty, problem.source, problem.split, problem.reference_seconds)
+    _write_json(folder / _METADATA, msgspec.to_builtins(metadata))
     if problem.starter_code:
         _write_text(folder / _STARTER, problem.starter_code)
-
-
-def _input_output(tests: Sequence[Test], fn_name: str | None) -> dict[str, Any]:
-    data: dict[str, Any] = {} if fn_name is None else {"fn_name": fn_name}
-    return data | {"inputs": [test.input for test in tests], "outputs": [test.expected for test in tests]}
 
 
 def _write_text(file: Path, text: str) -> None:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Annotated
 
 import msgspec
 
 from contracts.errors import UserError
 from contracts.files import write_in_one_move
 from contracts.records import Detail, Outcome, Problem
+
+Seconds = Annotated[float, msgspec.Meta(ge=0, le=86_400)]
+"""CPU seconds of a reference solution: limits are multiples of them, so at most a day, never infinite."""
 
 
 class FailingSolution(msgspec.Struct, frozen=True, kw_only=True):
@@ -32,7 +36,7 @@ class CheckedProblem(msgspec.Struct, frozen=True, kw_only=True):
     """Why it is dropped."""
     solutions: int
     passing: int
-    reference_seconds: float | None = None
+    reference_seconds: Seconds | None = None
     """CPU seconds that the slowest passing solution spent on one test."""
     failing: list[FailingSolution] = []
 

@@ -1,32 +1,29 @@
-"""MBPP and HumanEval: files of problems whose tests are assertions.
+"""MBPP and HumanEval: problems whose tests are assertions, from the rows of their files.
 
 MBPP (Austin et al. 2021, arXiv 2108.07732): mbpp.jsonl or sanitized-mbpp.json. Its statements don't name the function, so they
-are followed by the tests, as in that paper. Challenge tests are left out: published results don't use them.
-HumanEval (Chen et al. 2021, arXiv 2107.03374): HumanEval.jsonl. Helpers that a prompt defines belong to the tests as well: what
-a check calls is the data set's helper, whatever the program made of it.
+are followed by the tests, as in that paper: "Your code should pass these tests:", a blank line, all tests. Nothing comes before
+a statement: not the paper's three examples of the split `prompt`, nor its "You are an expert Python programmer", which a recipe
+can put into `prompt.template`. Challenge tests are left out: published results don't use them. Both files number their problems
+alike, and the numbers tell the paper's splits.
+HumanEval (Chen et al. 2021, arXiv 2107.03374): HumanEval.jsonl. The prompt, a signature and its docstring, is statement and
+starter code. Helpers that a prompt defines belong to the tests as well: what a check calls is the data set's helper, whatever
+the program made of it. All problems are for testing.
 """
 
 from __future__ import annotations
 
 import ast
 import builtins
-import gzip
-import json
-import zlib
-from collections import Counter
-from collections.abc import Iterator
-from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import msgspec
 
-from contracts.errors import UserError
 from contracts.records import Problem, Test
 from problems.asserts import assert_tests, parse, without
 
-ENDINGS = (".jsonl", ".json", ".jsonl.gz", ".json.gz")
-_REMEDY = "Name an MBPP or HumanEval file as published, or a folder in the APPS layout"
 _ASKED = "\nYour code should pass these tests:\n\n"
+_SPLITS = ((10, "prompt"), (510, "test"), (600, "validation"), (974, "train"))
+"""The last number of each of MBPP's splits."""
 
 
 class _Mbpp(msgspec.Struct):
@@ -51,50 +48,19 @@ class _HumanEval(msgspec.Struct):
     test: str
 
 
-def read_file(path: Path) -> tuple[list[Problem], int]:
-    """The problems of an MBPP or HumanEval file, in its order, and how many were dropped because they have no tests.
-
-    Raises UserError, naming the row, for a file that is neither or that is malformed.
-    """
-    problems: list[Problem] = []
-    dropped = 0
-    for where, row in _rows(path):
-        problem = _problem(where, row)
-        if problem is None:
-            dropped += 1
-        else:
-            problems.append(problem)
-    if not problems:
-        raise UserError(f"{path} holds no problems with tests", _REMEDY)
-    repeated = [id_ for id_, count in Counter(problem.id for problem in problems).items() if count > 1]
-    if repeated:
-        raise UserError(f"{path} has {repeated[0]} twice", "Remove one of them")
-    return problems, dropped
-
-
-def _problem(where: str, row: Any) -> Problem | None:
-    try:
-        if isinstance(row, dict) and "test_list" in row:
-            return _mbpp(msgspec.convert(row, _Mbpp))
-        if isinstance(row, dict) and "canonical_solution" in row:
-            return _humaneval(msgspec.convert(row, _HumanEval))
-        raise ValueError("a problem of MBPP has a test_list, one of HumanEval a canonical_solution")
-    except ValueError as err:  # msgspec's and assert_tests' too
-        _malformed(where, f"is malformed: {err}")
-
-
-def _mbpp(row: _Mbpp) -> Problem | None:
-    if not row.test_list:
-        return None
+def mbpp_problem(data: dict[str, Any]) -> Problem:
+    """A row's problem. Raises ValueError, saying what is wrong with it, for a malformed row."""
+    row = msgspec.convert(data, _Mbpp)
     shown = "\n".join(test.strip() for test in row.test_list)
     return Problem(
         id=f"MBPP/{row.task_id}",
         question=(row.text or row.prompt) + _ASKED + shown + "\n",
-        fn_name=_called(row),
+        fn_name=_called(row) if row.test_list else None,
         test_setup="\n".join(part for part in (*row.test_imports, row.test_setup_code) if part),
         tests=tuple(Test(test, None) for test in row.test_list),
         solutions=(row.code,),
         corpus=(row.code,),
+        split=next((split for last, split in _SPLITS if row.task_id <= last), ""),
         source="MBPP",
     )
 
@@ -113,7 +79,9 @@ def _called(row: _Mbpp) -> str:
     return found[-1]
 
 
-def _humaneval(row: _HumanEval) -> Problem:
+def humaneval_problem(data: dict[str, Any]) -> Problem:
+    """A row's problem. Raises ValueError, saying what is wrong with it, for a malformed row."""
+    row = msgspec.convert(data, _HumanEval)
     reference = row.prompt + row.canonical_solution
     helpers = ast.Module(without(parse(reference).body, row.entry_point), [])
     setup, tests = assert_tests(f"{ast.unparse(helpers)}\n{row.test}", row.entry_point)
@@ -126,35 +94,6 @@ def _humaneval(row: _HumanEval) -> Problem:
         tests=tests,
         solutions=(reference,),
         corpus=(reference,),
+        split="test",
         source="HumanEval",
     )
-
-
-def _rows(path: Path) -> Iterator[tuple[str, Any]]:
-    """Each row with its place: of JSON lines, or of one JSON list."""
-    try:
-        content = path.read_bytes()
-        text = (gzip.decompress(content) if path.suffix == ".gz" else content).decode("utf-8")
-    except (OSError, EOFError, zlib.error, UnicodeDecodeError) as err:
-        raise UserError(f"{path} cannot be read: {err}", _REMEDY) from err
-    if path.suffixes[-1:] == [".json"] or path.suffixes[-2:] == [".json", ".gz"]:
-        rows = _json(str(path), text)
-        if not isinstance(rows, list):
-            _malformed(str(path), "is not a list of problems")
-        yield from ((f"{path}, problem {number}", row) for number, row in enumerate(rows, 1))
-        return
-    for number, line in enumerate(text.split("\n"), 1):
-        if line.strip():
-            where = f"{path}, line {number}"
-            yield where, _json(where, line)
-
-
-def _json(where: str, text: str) -> Any:
-    try:
-        return json.loads(text)
-    except (ValueError, RecursionError) as err:
-        _malformed(where, f"is not JSON: {err}")
-
-
-def _malformed(where: str, what: str) -> NoReturn:
-    raise UserError(f"{where} {what}", _REMEDY)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,25 +32,30 @@ class ProblemSet:
 def load_problem_set(config: ProblemsConfig, run_folder: Path, seed: int) -> ProblemSet:
     """The problem set that the recipe asks for; primer is generated once, into `run_folder`/problems.
 
-    Raises UserError as `read_problems` and `apply_check` do, where one problem alone would have to be shared between training and
-    evaluation, and where the run folder holds a primer of other settings.
+    Raises UserError as `read_problems` and `apply_check` do, for a split that is not there, where nothing would be left to train
+    on or to evaluate on, and where the run folder holds a primer of other settings.
     """
     if config.path is None:
         folder = run_folder / "problems"
         _generate_once(folder, config.primer, seed)
         train, dropped = read_folder(folder / "train")
-        heldout, more = (
-            _read_named("heldout_path", config.heldout_path) if config.heldout_path else read_folder(folder / "heldout")
-        )
+        heldout, more = _read_heldout(config) if config.heldout_path else read_folder(folder / "heldout")
         return ProblemSet(train, _distinct(heldout, train), dropped + more)
     problems, dropped = _read_named("path", config.path)
     if config.checked is not None:
         kept = apply_check(config.checked, problems)
         problems, dropped = kept, dropped + len(problems) - len(kept)
-    if config.heldout_path is None:
-        return ProblemSet(*_hold_out(problems, config.heldout_fraction, seed, config.path), dropped)
-    heldout, more = _read_named("heldout_path", config.heldout_path)
-    return ProblemSet(problems, _distinct(heldout, problems), dropped + more)
+    train = problems if config.split is None else _of_splits(problems, "split", config.split, config.path)
+    if config.heldout_path is not None:
+        heldout, more = _read_heldout(config)
+        return ProblemSet(train, _distinct(heldout, train), dropped + more)
+    if config.heldout_split is None:
+        return ProblemSet(*_hold_out(train, config.heldout_fraction, seed, config.path), dropped)
+    heldout = _of_splits(problems, "heldout_split", config.heldout_split, config.path)
+    train = [problem for problem in train if problem.split not in config.heldout_split]
+    if not train:
+        raise UserError(f"problems.heldout_split holds out every problem of {config.path}", "Leave a split to train on")
+    return ProblemSet(train, heldout, dropped)
 
 
 def check_problem_set(config: ProblemsConfig, seed: int) -> ProblemSet | None:
@@ -60,8 +66,24 @@ def check_problem_set(config: ProblemsConfig, seed: int) -> ProblemSet | None:
     if config.path is not None:
         return load_problem_set(config, config.path, seed)
     if config.heldout_path is not None:
-        _read_named("heldout_path", config.heldout_path)
+        _read_heldout(config)
     return None
+
+
+def _read_heldout(config: ProblemsConfig) -> tuple[list[Problem], int]:
+    assert config.heldout_path
+    problems, dropped = _read_named("heldout_path", config.heldout_path)
+    if config.heldout_split is None:
+        return problems, dropped
+    return _of_splits(problems, "heldout_split", config.heldout_split, config.heldout_path), dropped
+
+
+def _of_splits(problems: list[Problem], key: str, splits: Sequence[str], path: Path) -> list[Problem]:
+    there = sorted({problem.split for problem in problems} - {""})
+    if missing := [split for split in splits if split not in there]:
+        remedy = f"Its splits: {', '.join(there)}" if there else "Its problems name no splits: leave the key unset"
+        raise UserError(f"problems.{key}={','.join(splits)}: {path} has no problem of split {', '.join(missing)}", remedy)
+    return [problem for problem in problems if problem.split in splits]
 
 
 def _read_named(key: str, path: Path) -> tuple[list[Problem], int]:

@@ -15,6 +15,7 @@ import click
 from contracts.ablation import chosen_seeds, load_ablation
 from contracts.errors import RunError, UserError
 from contracts.recipe import load_recipe
+from rltf.cli_eval import compare, eval_
 from rltf.cli_options import COMPARE, CORES, MEMORY, OVERRIDES, PRELUDE, RECIPE, WEAK, console, cpu_seconds
 from rltf.cli_problems import problems
 
@@ -44,12 +45,18 @@ def main() -> None:
 @RECIPE
 @OVERRIDES
 @click.option("--resume", is_flag=True, help="Go on with the run in the recipe's run folder from its newest checkpoint.")
-def train(recipe: Path, overrides: tuple[str, ...], resume: bool) -> None:
+@click.option("--dry-run", is_flag=True, help="Reckon its memory, make two steps with one block of its model, and leave nothing.")
+def train(recipe: Path, overrides: tuple[str, ...], resume: bool, dry_run: bool) -> None:
     """The whole loop: warm start, supervised control, online RLTF, evaluation, report.
 
     A recipe's values can be overridden on the command line: steps=20 learner.ranks=2.
     """
-    _run(recipe, overrides, resume=resume)
+    if dry_run and resume:
+        raise UserError("--dry-run makes no run that --resume could go on with", "Leave one of them out")
+    if dry_run:
+        _try(recipe, overrides)
+    else:
+        _run(recipe, overrides, resume=resume)
 
 
 @main.command()
@@ -59,18 +66,6 @@ def train(recipe: Path, overrides: tuple[str, ...], resume: bool) -> None:
 def warmup(recipe: Path, overrides: tuple[str, ...], resume: bool) -> None:
     """The supervised warm start alone; its model is in RUN/checkpoints/start."""
     _run(recipe, overrides, resume=resume, warmup_only=True)
-
-
-@main.command(name="eval")
-@RECIPE
-@OVERRIDES
-@click.option("--model", required=True, help="A Hugging Face model folder or hub name, such as RUN/checkpoints/final.")
-def eval_(recipe: Path, overrides: tuple[str, ...], model: str) -> None:
-    """pass@k of a model on the recipe's held-out problems."""
-    checked = load_recipe(recipe, overrides)
-    from rltf.standalone import evaluate_model
-
-    evaluate_model(checked, model, console())
 
 
 @main.command()
@@ -95,6 +90,23 @@ def ablate(recipe: Path, overrides: tuple[str, ...], arms: str | None, seeds: st
 
 
 @main.command()
+@RECIPE
+@OVERRIDES
+@click.option(
+    "--samples", type=click.Path(path_type=Path), multiple=True, required=True,
+    help="Judged programs: a file of JSON lines, or a folder that `rltf eval` wrote; more than once for more.",
+)  # fmt: skip
+@click.option("--output", type=click.Path(path_type=Path), required=True, help="The critic's folder.")
+@click.option("--model", help="The model that it begins with.  [default: the recipe's model.path]")
+def critic(recipe: Path, overrides: tuple[str, ...], samples: tuple[Path, ...], output: Path, model: str | None) -> None:
+    """Train a critic for objective.reference.critic: it tells a program's outcome. Section `critic` of the recipe says how."""
+    checked = load_recipe(recipe, overrides)
+    from rltf.critic import make_critic
+
+    make_critic(checked, samples, output, model, console())
+
+
+@main.command()
 @click.argument("run", type=click.Path(path_type=Path))
 def report(run: Path) -> None:
     """Write a run as one HTML page, RUN/report.html, or an ablation: RUN/ablation.html."""
@@ -110,7 +122,7 @@ def report(run: Path) -> None:
 
 
 @main.command()
-@click.option("--problems", type=click.Path(path_type=Path), help="An APPS folder, an MBPP or a HumanEval file.")
+@click.option("--problems", type=click.Path(path_type=Path), help="A problem set in any form: docs/problems.md.")
 @click.option(
     "--programs", type=click.Path(path_type=Path), required=True, help="JSON lines, gzipped or not: problem_id and code."
 )
@@ -155,6 +167,14 @@ def _run(path: Path, overrides: tuple[str, ...], *, resume: bool, warmup_only: b
         Run(recipe, progress, resume=resume, warmup_only=warmup_only).execute()
 
 
+def _try(path: Path, overrides: tuple[str, ...]) -> None:
+    recipe = load_recipe(path, overrides)
+    os.environ["HF_HUB_OFFLINE"] = "1"  # read when huggingface_hub is imported
+    from rltf.dry_run import dry_run
+
+    dry_run(recipe, console())
+
+
 def _end(err: BaseException, remedy: str) -> None:
     """Exit with one line where that says it all; returns where an error needs its traceback."""
     if isinstance(err, KeyboardInterrupt):
@@ -175,6 +195,8 @@ def _interrupt(number: int, frame: FrameType | None) -> NoReturn:  # noqa: ARG00
 
 
 main.add_command(problems)
+main.add_command(eval_)
+main.add_command(compare)
 
 if __name__ == "__main__":
     main()

@@ -20,7 +20,7 @@ from actors.actor import SamplerActor
 from contracts.config import Recipe
 from contracts.errors import RunError, UserError
 from contracts.records import Problem, encode
-from contracts.sections import OptimizerConfig
+from contracts.training import OptimizerConfig
 from executors.actor import ExecutorActor
 from learner.rank import LearnerRank
 from weights.select import choose_transport
@@ -41,22 +41,14 @@ def address_of(recipe: Recipe) -> str | None:
 def connected(recipe: Recipe) -> Iterator[None]:
     """Join the cluster that the recipe or RAY_ADDRESS names, else start a local one that ends with this block.
 
-    Raises UserError where the recipe's actors do not fit, and RunError where one of them dies.
+    Raises UserError where the recipe's actors do not fit, or Ray's sockets their folder, and RunError where an actor dies.
     """
     address = address_of(recipe)
     on_terminate = signal.getsignal(signal.SIGTERM)
     if address:
         ray.init(address, runtime_env={"env_vars": HIDE_GPUS}, logging_level=logging.WARNING)
     else:
-        os.environ.update(HIDE_GPUS)
-        ray.init(
-            address="local",
-            num_cpus=max(os.cpu_count() or 1, _wanted(recipe)["CPU"]),
-            include_dashboard=False,
-            log_to_driver=False,
-            logging_level=logging.ERROR,
-            object_store_memory=OBJECT_STORE_BYTES,
-        )
+        _start_local(recipe)
     signal.signal(signal.SIGTERM, on_terminate)  # Ray sets a handler of its own, which would end the run as failed
     try:
         _check_resources(recipe)
@@ -70,7 +62,26 @@ def connected(recipe: Recipe) -> Iterator[None]:
         ray.shutdown()
 
 
-def _wanted(recipe: Recipe) -> dict[str, int]:
+def _start_local(recipe: Recipe) -> None:
+    os.environ.update(HIDE_GPUS)
+    try:
+        ray.init(
+            address="local",
+            num_cpus=max(os.cpu_count() or 1, wanted(recipe)["CPU"]),
+            include_dashboard=False,
+            log_to_driver=False,
+            logging_level=logging.ERROR,
+            object_store_memory=OBJECT_STORE_BYTES,
+        )
+    except OSError as err:
+        if "AF_UNIX" not in str(err):
+            raise
+        raise UserError(
+            "Ray's folder for temporary files has too long a path: its sockets would not fit", "Set RAY_TMPDIR=/tmp"
+        ) from err
+
+
+def wanted(recipe: Recipe) -> dict[str, int]:
     """CPUs and GPUs of all actors together."""
     learner, actors, executors = recipe.learner, recipe.actors, recipe.executors
     return {
@@ -82,7 +93,7 @@ def _wanted(recipe: Recipe) -> dict[str, int]:
 def _check_resources(recipe: Recipe) -> None:
     """Raises UserError where the cluster is too small: Ray would wait without a word."""
     there = ray.cluster_resources()
-    for kind, count in _wanted(recipe).items():
+    for kind, count in wanted(recipe).items():
         if count > there.get(kind, 0):
             raise UserError(
                 f"the recipe's actors need {count} {kind}s, the cluster has {there.get(kind, 0):.0f}",

@@ -2,45 +2,91 @@
 
 from __future__ import annotations
 
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Any, Literal
+from typing import Any, NamedTuple
 
 import ray
 
 from contracts.config import Recipe
-from contracts.records import Outcome, Problem, Verdict
-from contracts.summary import Evaluation, StageResult
+from contracts.evaluation import Sample
+from contracts.records import Group, Problem, decode_groups
+from executors.both import Judged
 from rltf.cluster import Cluster
-from rltf.passk import mean_and_error, pass_at_k
+from rltf.judged import digest_of, judged_by, judging, sample_of
+from rltf.recording import Key, Recording
+from rltf.summing import About, temperature_of
 
-PROGRAMS_PER_BATCH = 128
+
+class Batch(NamedTuple):
+    """What one sampler is asked at once."""
+
+    setting: str
+    number: int
+    problems: tuple[Problem, ...]
+    digests: tuple[str, ...]
+    """The problems', in their order."""
+    first: int
+    """Index of each problem's first program: where a sampler cannot write all of them at once, other batches have the rest."""
+    each: int
+    """Programs per problem."""
+
+    @property
+    def keys(self) -> list[Key]:
+        """Its programs, in order."""
+        return [
+            (self.setting, problem.id, index, digest)
+            for problem, digest in zip(self.problems, self.digests, strict=True)
+            for index in range(self.first, self.first + self.each)
+        ]
 
 
-def evaluate(cluster: Cluster, problems: Sequence[Problem], tell: Callable[[int], None]) -> StageResult:
-    """pass@k on held-out problems, greedily and at each of the recipe's temperatures. `tell` hears of programs judged."""
-    recipe = cluster.recipe
-    verdicts: dict[str, list[list[Verdict]]] = {}
-    waiting = deque((setting, batch) for setting in settings(recipe) for batch in _batches(setting, problems, recipe))
-    judging: deque[tuple[str, Any]] = deque()
-    done = turn = 0
+def plan(problems: Sequence[Problem], recipe: Recipe) -> list[Batch]:
+    """All batches of an evaluation, in order: greedily, then at each of the recipe's temperatures.
+
+    None has more programs than a sampler writes at once in training: its memory is made for these.
+    """
+    batches = []
+    digests = [digest_of(problem) for problem in problems]
+    for setting in settings(recipe):
+        each = 1 if setting == "greedy" else recipe.eval.samples
+        at_once, size = min(each, recipe.rows_at_once), max(1, recipe.rows_at_once // each)
+        places = [(start, first) for start in range(0, len(problems), size) for first in range(0, each, at_once)]
+        for number, (start, first) in enumerate(places):
+            part = slice(start, start + size)
+            batch = Batch(setting, number, tuple(problems[part]), tuple(digests[part]), first, min(at_once, each - first))
+            batches.append(batch)
+    return batches
+
+
+def evaluate(cluster: Cluster, batches: Sequence[Batch], recording: Recording, tell: Callable[[int], None]) -> None:
+    """Sample and judge these batches; `tell` hears of the programs recorded."""
+    waiting = deque(batches)
+    judging: deque[tuple[Batch, Any, Any]] = deque()
+    turn = 0
     while waiting or judging:
         while waiting and len(judging) < 2 * len(cluster.samplers):
-            (setting, batch), sampler = waiting.popleft(), cluster.samplers[turn % len(cluster.samplers)]
-            payload, _ = sampler.sample.options(num_returns=2).remote(**_request(setting, batch, recipe))
-            judging.append((setting, cluster.executors[turn % len(cluster.executors)].judge.remote(payload)))
+            batch, sampler = waiting.popleft(), cluster.samplers[turn % len(cluster.samplers)]
+            payload, _ = sampler.sample.options(num_returns=2).remote(**_request(batch, cluster.recipe))
+            judging.append((batch, payload, cluster.executors[turn % len(cluster.executors)].judge.remote(payload)))
             turn += 1
-        setting, future = judging.popleft()
-        groups = ray.get(future)
-        verdicts.setdefault(setting, []).extend(groups)
-        done += sum(len(group) for group in groups)
-        tell(done)
-    results = {setting: summarise(groups, setting, recipe.eval.k) for setting, groups in verdicts.items()}
-    return StageResult(
-        pass_at_1=results[settings(recipe)[1]].pass_at_k["1"],
+        batch, payload, future = judging.popleft()
+        groups, judged = ray.get([payload, future])
+        recording.add(samples_of(batch, decode_groups(groups), judged))
+        tell(recording.tally.programs)
+
+
+def about(problems: Sequence[Problem], recipe: Recipe, model: str, on: str = "heldout") -> About:
+    """What the summary of a model's evaluation says beside its figures."""
+    chosen = recipe.eval.model_dump(include={"samples", "temperatures", "top_p", "k"}) | {"seed": recipe.seed, "on": on}
+    return About(
+        main=settings(recipe)[1],
+        model=model,
+        judged_by=judged_by(problems),
         problems=len(problems),
-        judged_by=_judged_by(problems),
-        evaluations=results,
+        ks=recipe.eval.k,
+        settings={**chosen, "max_new_tokens": recipe.sampling.max_new_tokens, "judging": judging(recipe.executors)},
+        most_failed=recipe.executors.max_sandbox_error_rate,
     )
 
 
@@ -54,55 +100,34 @@ def programs_in_all(recipe: Recipe, problems: int) -> int:
     return problems * (1 + recipe.eval.samples * len(recipe.eval.temperatures))
 
 
-def summarise(groups: Sequence[Sequence[Verdict]], setting: str, ks: Sequence[int]) -> Evaluation:
-    """The evaluation of one way of decoding; `groups` holds one list of verdicts per problem."""
-    samples = len(groups[0])
-    passed = [sum(verdict.outcome is Outcome.PASS for verdict in group) for group in groups]
-    estimates = {k: [pass_at_k(samples, c, k) for c in passed] for k in sorted({1, *ks}) if k <= samples}
-    outcomes = Counter(verdict.outcome.value for group in groups for verdict in group)
-    return Evaluation(
-        temperature=_temperature(setting),
-        samples_per_problem=samples,
-        pass_at_k={str(k): mean_and_error(values)[0] for k, values in estimates.items()},
-        standard_error=mean_and_error(estimates[1])[1],
-        outcomes={outcome.value: outcomes[outcome.value] / outcomes.total() for outcome in Outcome},
-        passed=passed,
-    )
+def samples_of(batch: Batch, groups: Sequence[Group], judged: Sequence[Judged]) -> list[Sample]:
+    """The lines of a batch."""
+    programs = [
+        (problem, digest, index, group, program)
+        for problem, digest, group in zip(batch.problems, batch.digests, groups, strict=True)
+        for index, program in enumerate(group.programs, start=batch.first)
+    ]
+    return [
+        sample_of(problem, digest, batch.setting, index, result, program.code, program, len(group.prompt_ids))
+        for (problem, digest, index, group, program), result in zip(programs, judged, strict=True)
+    ]
 
 
-def _batches(setting: str, problems: Sequence[Problem], recipe: Recipe) -> list[tuple[int, tuple[Problem, ...]]]:
-    per_problem = 1 if setting == "greedy" else recipe.eval.samples
-    size = max(1, PROGRAMS_PER_BATCH // per_problem)
-    return [(number, tuple(problems[start : start + size])) for number, start in enumerate(range(0, len(problems), size))]
-
-
-def _request(setting: str, batch: tuple[int, tuple[Problem, ...]], recipe: Recipe) -> dict[str, Any]:
+def _request(batch: Batch, recipe: Recipe) -> dict[str, Any]:
     """What a sampler is asked; draws are the same for every evaluated model."""
-    number, problems = batch
-    greedy = setting == "greedy"
+    greedy = batch.setting == "greedy"
     how = recipe.sampling.model_copy(
         update={
-            "temperature": _temperature(setting) or 1.0,
-            "samples_per_problem": 0 if greedy else recipe.eval.samples,
-            "top_p": 1.0,
+            "temperature": temperature_of(batch.setting) or 1.0,
+            "samples_per_problem": 0 if greedy else batch.each,
+            "top_p": recipe.eval.top_p,
             "top_k": 0,
         }
     )
     return {
-        "batch": number,
-        "ids": [problem.id for problem in problems],
-        "seed": f"{recipe.seed}/eval/{setting}/{number}",
+        "batch": batch.number,
+        "ids": [problem.id for problem in batch.problems],
+        "seed": f"{recipe.seed}/eval/{batch.setting}/{batch.number}",
         "greedy": greedy,
         "sampling": how,
     }
-
-
-def _temperature(setting: str) -> float:
-    return 0.0 if setting == "greedy" else float(setting.removeprefix("T="))
-
-
-def _judged_by(problems: Sequence[Problem]) -> Literal["hidden tests", "visible tests", "hidden and visible tests"]:
-    hidden = [bool(problem.hidden_tests) for problem in problems]
-    if all(hidden):
-        return "hidden tests"
-    return "hidden and visible tests" if any(hidden) else "visible tests"

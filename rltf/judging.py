@@ -73,36 +73,53 @@ class Lookup:
     """Rows' problems: from a problem set, or from the tests that a row carries itself."""
 
     def __init__(self, problems: Iterable[Problem] = ()) -> None:
-        self._problems: dict[str, Problem] = {}
-        for problem in problems:
-            self._problems[problem.id] = problem
-            self._problems.setdefault(problem.id.rpartition("/")[2], problem)
+        named = {problem.id: problem for problem in problems}
+        self._shorts: dict[str, list[str]] = {}
+        """The end of an id → the ids that have it."""
+        for id_ in named:
+            self._shorts.setdefault(id_.rpartition("/")[2], []).append(id_)
+        alone = {short: named[ids[0]] for short, ids in self._shorts.items() if len(ids) == 1}
+        self._problems: dict[str, Problem] = alone | named
         self._own = lru_cache(_REMEMBERED)(_own_problem)
 
     def by_id(self, id_: str | int) -> Problem:
-        """A problem of the set; "MBPP/11" is also 11 and "11". Raises ValueError where it has none."""
+        """A problem of the set; "MBPP/11" is also 11 and "11", if no other id ends in /11. Raises ValueError for none."""
         problem = self._problems.get(str(id_))
         if problem is None:
+            if len(ids := self._shorts.get(str(id_), [])) > 1:
+                raise ValueError(f'{id_!r} is short for several problems, "{ids[0]}" and "{ids[1]}" among them')
             raise _UnknownProblemError(id_, self._problems)
         return problem
+
+    def named(self, row: Mapping[str, Any]) -> tuple[str, Problem]:
+        """The problem of `problem_id` or `task_id`, whatever tests the row carries; and its id. Raises ValueError likewise."""
+        id_ = _id_of(row)
+        if id_ is None:
+            raise ValueError("it has no problem_id")
+        problem = self.by_id(id_)
+        return problem.id, problem
 
     def of_row(self, row: Mapping[str, Any]) -> tuple[str | None, Problem]:
         """The problem of `entry_point` and `test`, where a row has them, or else of `problem_id` or `task_id`; and its id.
 
         Raises ValueError, saying what is wrong with the row.
         """
-        id_ = row.get("problem_id", row.get("task_id"))
-        if not isinstance(id_, str | int | None) or isinstance(id_, bool):
-            raise ValueError("its problem_id is neither text nor a whole number")
+        id_ = _id_of(row)
         entry, test = row.get("entry_point"), row.get("test")
         if test is None:
             if id_ is None:
                 raise ValueError("it has neither a problem_id nor a test")
-            problem = self.by_id(id_)
-            return problem.id, problem
+            return self.named(row)
         if not isinstance(test, str) or not isinstance(entry, str) or not entry.isidentifier():
             raise ValueError("its test needs to be text, and an entry_point beside it a function's name")
         return None if id_ is None else str(id_), self._own(entry, test)
+
+
+def _id_of(row: Mapping[str, Any]) -> str | int | None:
+    id_ = row.get("problem_id", row.get("task_id"))
+    if not isinstance(id_, str | int | None) or isinstance(id_, bool):
+        raise ValueError("its problem_id is neither text nor a whole number")
+    return id_
 
 
 class _UnknownProblemError(ValueError):

@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import gzip
 import json
 import os
 import re
-import sys
 import time
-import zlib
 from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, BinaryIO, TextIO, cast
+from typing import Any, TextIO
 
 import msgspec
 from rich.console import Console
 
 from contracts.errors import UserError
-from contracts.records import Category, Outcome, Problem, Verdict
+from contracts.records import Category, Outcome, Verdict
 from contracts.rewards import adaptive_reward, coarse_reward
 from contracts.sections import ExecutorsConfig, RewardsConfig
 from executors.pool import Job, Pool
@@ -26,10 +23,9 @@ from executors.preludes import all_names
 from problems.read import read_problems
 from rltf.judging import Lookup, output_place
 from rltf.progress import Progress, duration
+from rltf.rows import Rows, count_lines, errors_stream, nothing_to_judge, reading
 
 _BETWEEN_UPDATES = 0.2
-_CHUNK = 1 << 20
-_REPORTED = 20
 _PLACES = 6
 _WORTH_A_HINT = 0.05
 _UNDEFINED = re.compile(r"name '(\w+)' is not defined")
@@ -44,24 +40,21 @@ def label_file(programs: Path, output: Path, problems: Path | None, config: Exec
     The first rows that cannot be used are reported on stderr with their line number, all of them counted. Raises UserError for a
     file that cannot be read or written, for a bad problem set, and where no row can be used.
     """
-    if not programs.is_file():
-        raise UserError(f"no file at {programs}", "Name a file of JSON lines, one program each")
     place = output_place(output, [programs, problems] if problems else [programs])
     lookup = Lookup(read_problems(problems)[0] if problems else ())
-    count = _count_lines(programs)
+    count = count_lines(programs)
     partial = place.with_name(f"{place.name}.partial")
-    # A live panel takes stderr over and shows it above itself; where stderr goes elsewhere it must still get there.
-    errors = sys.stderr if not sys.stderr.isatty() else None
+    errors = errors_stream()
     with Progress(console) as progress:
         progress.stage("label", count, "line")
-        with Pool(config, RewardsConfig()) as pool, _reading(programs) as lines, _opened(partial) as out:
-            rows = _Rows(lines, lookup, errors)
+        with Pool(config, RewardsConfig()) as pool, reading(programs) as lines, _opened(partial) as out:
+            rows = Rows(lines, lookup.of_row, errors)
             fields = (*_FIELDS, *_MORE, *(_ANALYSED if config.analyse else ()))
             tally, missing, found, seconds = _write_lines(rows, pool, out, progress, fields)
             remembered = pool.cache_hits
         if not tally:
             partial.unlink()
-            raise UserError(f"{programs} holds no program that can be judged", 'Write rows of {"problem_id": …, "code": …}')
+            raise nothing_to_judge(programs)
         os.replace(partial, place)
     took = duration(seconds) if seconds >= 10 else f"{seconds:.1f} s"
     progress.note(
@@ -89,51 +82,8 @@ def rewards_of(verdict: Verdict, table: RewardsConfig) -> dict[str, float | None
     }
 
 
-class _Rows:
-    """The file's good rows as jobs, with their places in `waiting`; bad rows are reported and counted."""
-
-    def __init__(self, lines: Iterator[bytes], lookup: Lookup, errors: TextIO | None) -> None:
-        self._lines = lines
-        self._lookup = lookup
-        self._errors = errors
-        self.waiting: deque[tuple[int, str | None]] = deque()
-        self.bad = 0
-        self.read = 0
-
-    def __iter__(self) -> Iterator[Job]:
-        for number, line in enumerate(self._lines, 1):
-            self.read = number
-            if not line.strip():
-                continue
-            try:
-                id_, problem, code = self._read(line)
-            except ValueError as err:
-                self.bad += 1
-                if self.bad <= _REPORTED:
-                    self._report(f"line {number}: {' '.join(str(err).split())}")
-                continue
-            self.waiting.append((number, id_))
-            yield Job(problem, code)
-        if self.bad > _REPORTED:
-            self._report(f"… and {self.bad - _REPORTED} more")
-
-    def _read(self, line: bytes) -> tuple[str | None, Problem, str]:
-        try:
-            row = json.loads(line.decode("utf-8-sig"))
-        except (ValueError, RecursionError) as err:
-            raise ValueError(f"it is not JSON: {err}") from err
-        if not isinstance(row, dict):
-            raise ValueError("it is not an object")
-        if not isinstance(row.get("code"), str):
-            raise ValueError('it has no "code" text')
-        return *self._lookup.of_row(row), row["code"]
-
-    def _report(self, text: str) -> None:
-        print(text, file=self._errors or sys.stderr)
-
-
 def _write_lines(
-    rows: _Rows, pool: Pool, out: TextIO, progress: Progress, fields: Sequence[str]
+    rows: Rows, pool: Pool, out: TextIO, progress: Progress, fields: Sequence[str]
 ) -> tuple[Counter[str], Counter[str], Counter[str], float]:
     """How often each kind of verdict came, each undefined name ended a program, and programs had each kind of static finding;
     and the wall seconds that it took."""
@@ -145,9 +95,16 @@ def _write_lines(
     def show(number: int, seconds: float) -> None:
         progress.update(number, programs_per_second=f"{tally.total() / seconds:.0f}", bad_rows=str(rows.bad))
 
+    waiting: deque[tuple[int, str | None]] = deque()
+
+    def jobs() -> Iterator[Job]:
+        for row in rows:
+            waiting.append((row.number, row.id))
+            yield Job(row.problem, row.code)
+
     start = shown = time.monotonic()
-    for verdict in pool.judge_all(rows):
-        number, id_ = rows.waiting.popleft()
+    for verdict in pool.judge_all(jobs()):
+        number, id_ = waiting.popleft()
         out.write(json.dumps(_line(number, id_, verdict, table, fields)) + "\n")
         tally[_kind(verdict)] += 1
         found.update({finding.code for finding in verdict.findings})
@@ -206,25 +163,8 @@ def _counted(count: int, what: str) -> str:
     return f"{count} {what}" if count == 1 else f"{count} {what}s"
 
 
-def _reading(programs: Path) -> BinaryIO:
-    return cast(BinaryIO, gzip.open(programs)) if programs.suffix == ".gz" else programs.open("rb")
-
-
 def _opened(path: Path) -> TextIO:
     try:
         return path.open("w", encoding="utf-8")
     except OSError as err:
         raise UserError(f"{path} cannot be written: {err.strerror}", "Write elsewhere") from err
-
-
-def _count_lines(programs: Path) -> int:
-    """The last line counts whether it ends or not."""
-    count, last = 0, b"\n"
-    try:
-        with _reading(programs) as file:
-            while chunk := file.read(_CHUNK):
-                count += chunk.count(b"\n")
-                last = chunk
-    except (OSError, EOFError, zlib.error) as err:
-        raise UserError(f"{programs} cannot be read: {err}", "Name a file of JSON lines, gzipped if it ends in .gz") from err
-    return count + (not last.endswith(b"\n"))

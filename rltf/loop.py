@@ -144,6 +144,8 @@ class OnlineLoop:
         self._count_phase("executing", report.seconds)
         totals.outcomes = add(totals.outcomes, report.outcomes)
         totals.errors = add(totals.errors, report.errors)
+        totals.difficulties = add(totals.difficulties, report.difficulties)
+        totals.passes = add(totals.passes, report.passes)
         totals.dropped = add(totals.dropped, report.dropped)
         totals.judged += report.judged
         totals.sandbox_errors += report.sandbox_errors
@@ -257,6 +259,8 @@ class OnlineLoop:
             m.POLICY_VERSION.name: self._version,
             m.SAMPLES.name: dict(totals.outcomes),
             m.ERRORS.name: dict(totals.errors),
+            m.DIFFICULTIES.name: dict(totals.difficulties),
+            m.PASSES.name: dict(totals.passes),
             m.TRAINED.name: totals.trained,
             m.EVICTED.name: dict(totals.evicted),
             m.SANDBOX_ERRORS.name: totals.sandbox_errors,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -33,18 +33,15 @@ _METRICS = {metric.name: metric for metric in ALL}
 class Monitor:
     """Writes a run's metrics; also a context manager.
 
-    In a resumed run, what will be recorded again is dropped first: rows of stage "online" after `resume_step`, and all rows
-    of `unfinished` stages.
+    In a resumed run, what will be recorded again is dropped first: rows of the stages in `kept` after the step named there.
     Raises UserError, before anything is written, where the Prometheus endpoint cannot listen.
     """
 
-    def __init__(
-        self, folder: Path, config: MonitorConfig, *, resume_step: int | None = None, unfinished: Collection[str] = ()
-    ) -> None:
+    def __init__(self, folder: Path, config: MonitorConfig, *, kept: Mapping[str, int] | None = None) -> None:
         self._board = _Board()
         self._stop_serving = _serve(self._board, config) if config.prometheus_port else None
         folder.mkdir(parents=True, exist_ok=True)
-        _mend(folder / FILE, resume_step, unfinished)
+        _mend(folder / FILE, kept or {})
         self._file = (folder / FILE).open("ab")
 
     def record(self, stage: str, values: Values) -> None:
@@ -80,14 +77,13 @@ def _complete_lines(path: Path) -> list[bytes]:
     return path.read_bytes().split(b"\n")[:-1]
 
 
-def _mend(path: Path, resume_step: int | None, unfinished: Collection[str]) -> None:
+def _mend(path: Path, kept: Mapping[str, int]) -> None:
     """Drop a torn last line, and what will be recorded again, in one move."""
     if not path.exists():
         return
 
     def again(row: dict[str, Any]) -> bool:
-        after = row["stage"] == "online" and resume_step is not None and row.get(STEP.name, 0) > resume_step
-        return after or row["stage"] in unfinished
+        return row["stage"] in kept and row.get(STEP.name, 0) > kept[row["stage"]]
 
     lines = [line for line in _complete_lines(path) if not again(msgspec.json.decode(line))]
     write_in_one_move(path, b"".join(line + b"\n" for line in lines))

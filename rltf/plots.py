@@ -19,6 +19,7 @@ from matplotlib.figure import Figure
 from contracts import metrics
 from contracts.metrics import Metric
 from contracts.records import Outcome
+from rltf.tally import easiest_first
 
 Rows = Sequence[Mapping[str, Any]]
 Array = npt.NDArray[np.float64]
@@ -93,6 +94,34 @@ def outcome_mix(rows: Rows) -> str | None:
         _legend(axes)
 
     return svg("outcomes", "Outcomes of sampled programs over steps", draw)
+
+
+def pass_rates(rows: Rows) -> tuple[Array, dict[str, Array]]:
+    """By difficulty: the share of newly labelled programs that pass, over stretches of steps, nan where there is none; and the
+    stretches' mean steps."""
+    steps = _steps(rows)
+    edges = _edges(steps, 60)
+    rates: dict[str, Array] = {}
+    for name in easiest_first({name for row in rows for name in row.get(metrics.DIFFICULTIES.name, {})}):
+        made, passed = (_sum(_gains(rows, counter, name), edges) for counter in (metrics.DIFFICULTIES, metrics.PASSES))
+        rates[name] = np.divide(passed, made, out=np.full_like(made, np.nan), where=made > 0)
+    return _mean(steps, edges), rates
+
+
+def pass_by_difficulty(rows: Rows) -> str | None:
+    """Those rates; None where all problems are of one difficulty."""
+    steps, rates = pass_rates(rows)
+    if len(rates) < 2 or len(steps) < 2:
+        return None
+
+    def draw(axes: Axes) -> None:
+        for number, (name, values) in enumerate(rates.items()):
+            there = np.isfinite(values)
+            axes.plot(steps[there], values[there], color=LINES[number % len(LINES)], linewidth=1.4, label=name)
+        axes.set(xlabel="optimizer step", ylabel="share that passes", ylim=(0, 1))
+        _legend(axes)
+
+    return svg("difficulties", "Programs that pass by difficulty over steps", draw)
 
 
 def rewards(rows: Rows) -> str | None:

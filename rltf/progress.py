@@ -65,11 +65,11 @@ class Progress:
         """One line, as it is."""
         self._console.print(Text(text), soft_wrap=True)
 
-    def table(self, title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-        """A table with its numbers to the right; the first column names the rows."""
+    def table(self, title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], names: int = 1) -> None:
+        """A table with its numbers to the right; the first column, or so many of them, names the rows."""
         table = Table(title=Text(title), title_justify="left", box=box.SIMPLE_HEAD)
         for number, column in enumerate(columns):
-            table.add_column(Text(column), justify="right" if number else "left")
+            table.add_column(Text(column), justify="left" if number < names else "right")
         for row in rows:
             table.add_row(*(Text(cell) for cell in row))
         self._console.print(table)

@@ -128,18 +128,6 @@ def results_table(results: Mapping[str, StageResult]) -> Table:
     return title, ["model", *settings, *SHOWN], rows
 
 
-def decoding_table(result: StageResult) -> Table:
-    """One row per way of decoding a model: pass@k for every k, and what the programs came to."""
-    ks = sorted({k for score in result.evaluations.values() for k in score.pass_at_k}, key=int)
-    rows = []
-    for setting, score in result.evaluations.items():
-        others = [f"{score.pass_at_k[k]:.3f}" if k in score.pass_at_k else "" for k in ks if k != "1"]
-        shares = [f"{score.outcomes[outcome]:.2f}" for outcome in SHOWN.values()]
-        rows.append([setting, f"{score.pass_at_k['1']:.3f} ± {score.standard_error:.3f}", *others, *shares])
-    title = f"{result.problems} held-out problems, judged by {result.judged_by}"
-    return title, ["decoding", *(f"pass@{k}" for k in ks), *SHOWN], rows
-
-
 def example_of(entry: LabelledGroup, problems: Sequence[Problem], step: int) -> Example:
     """One sampled program of a group for the report: one with a located error where there is one, or else with a finding."""
     programs = list(zip(entry.group.programs, entry.verdicts, entry.labels, strict=True))

@@ -23,10 +23,11 @@ from contracts.files import write_in_one_move
 from contracts.metrics import Metric
 from contracts.objective import ObjectiveConfig
 from contracts.records import Outcome
-from contracts.summary import Evaluation, StageResult, Summary, read_summary
+from contracts.summary import Evaluation, Figures, StageResult, Summary, read_summary
 from rltf import plots
 from rltf.examples import Example, read_examples
 from rltf.monitor import read_metrics
+from rltf.tally import easiest_first
 from rltf.wording import objective_in_words
 
 FILE = "report.html"
@@ -77,6 +78,8 @@ def _view(folder: Path) -> dict[str, Any]:
         "models": list(models),
         "scores": _scores(models),
         "mix": _outcome_shares(models, temperature),
+        "difficulties": _difficulties(models, temperature),
+        "gaps": _gaps(models, temperature),
         "temperature": temperature,
         "objective": _objective(config),
         "corpus": _corpus(config),
@@ -207,12 +210,46 @@ def _scores(models: Mapping[str, StageResult]) -> list[tuple[str, list[str]]]:
 
 def _outcome_shares(models: Mapping[str, StageResult], temperature: float) -> list[tuple[str, list[str]]]:
     """The rows of the table of outcomes at the main temperature: outcome, and one share per model."""
-    found = [
+    found = _at(models, temperature)
+    seen = [outcome.value for outcome in Outcome if any(evaluation and outcome in evaluation.outcomes for evaluation in found)]
+    return [(name, [f"{evaluation.outcomes.get(name, 0.0):.0%}" if evaluation else "–" for evaluation in found]) for name in seen]
+
+
+def _difficulties(models: Mapping[str, StageResult], temperature: float) -> list[tuple[str, list[str]]]:
+    """The rows of pass@1 by difficulty at the main temperature, each rate with its 95 % interval; none where all are of one."""
+    found = _at(models, temperature)
+    table = []
+    for name in easiest_first({name for evaluation in found if evaluation for name in evaluation.by_difficulty}):
+        parts = [evaluation.by_difficulty.get(name) if evaluation else None for evaluation in found]
+        count = max(part.problems for part in parts if part)
+        table.append((f"{name}, {count} problems", [_with_interval(part) for part in parts]))
+    return table
+
+
+def _with_interval(part: Figures | None) -> str:
+    if part is None or "1" not in part.pass_at_k:
+        return "–"
+    low, high = part.intervals["1"]
+    return f"{part.pass_at_k['1']:.2f} ({low:.2f} … {high:.2f})"
+
+
+def _gaps(models: Mapping[str, StageResult], temperature: float) -> list[tuple[str, list[str]]]:
+    """The rows of what programs pass at the main temperature: visible tests, and hidden ones as well."""
+    gaps = [evaluation.gap if evaluation else None for evaluation in _at(models, temperature)]
+    if not any(gaps):
+        return []
+    return [
+        ("pass the visible tests", [f"{gap.visible:.1%}" if gap else "–" for gap in gaps]),
+        ("pass the hidden ones as well", [f"{gap.both:.1%}" if gap else "–" for gap in gaps]),
+    ]
+
+
+def _at(models: Mapping[str, StageResult], temperature: float) -> list[Evaluation | None]:
+    """Each model's evaluation at a temperature."""
+    return [
         next((evaluation for evaluation in result.evaluations.values() if evaluation.temperature == temperature), None)
         for result in models.values()
     ]
-    seen = [outcome.value for outcome in Outcome if any(evaluation and outcome in evaluation.outcomes for evaluation in found)]
-    return [(name, [f"{evaluation.outcomes.get(name, 0.0):.0%}" if evaluation else "–" for evaluation in found]) for name in seen]
 
 
 def _corpus(config: Mapping[str, Any]) -> str:
@@ -238,6 +275,7 @@ def _drawings(models: Mapping[str, StageResult], rows: list[dict[str, Any]], lag
     drawn = {
         "pass": plots.pass_at_1(scores) if scores else None,
         "outcomes": plots.outcome_mix(rows),
+        "difficulties": plots.pass_by_difficulty(rows),
         "rewards": plots.rewards(rows),
         "lag": plots.lag(rows, lag_bound),
         "programs": plots.programs_per_second(rows),

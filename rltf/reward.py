@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -13,20 +12,19 @@ from contracts.records import Outcome, Problem, Verdict
 from contracts.rewards import adaptive_reward, coarse_reward
 from contracts.sections import RewardsConfig
 from executors.pool import Job, Pool
+from models.answers import fence
 from problems.read import read_problems
 from rltf.judging import Compare, Lookup, executors_config
 
 Completion = str | Sequence[Mapping[str, Any]]
 """A completion's text, or its chat messages."""
-_FENCED = re.compile(r"^ {0,3}```[ \t]*(\w*)[^\n]*\n(.*?)(?:^ {0,3}```|\Z)", re.MULTILINE | re.DOTALL)
-_PYTHON = ("", "python", "python3", "py")
 _COLUMNS = ("problem_id", "task_id", "entry_point", "test")
 
 
 class UnitTestReward:
     """Rewards programs by unit tests. A context manager: it keeps warm processes, `cores` of them working at a time.
 
-    problems: an APPS folder, an MBPP or a HumanEval file; unset: rows carry `entry_point` and `test`.
+    problems: a problem set in any form (docs/problems.md); unset: rows carry `entry_point` and `test`.
     compare: `strict`, or `apps` for what the APPS harness accepts and imports.
     cores: all where unset; several trainers on one machine should share them out.
     feedback: `coarse` is R_coarse; `adaptive` is R_adaptive, and R_coarse for a program that raised an error, which has none.
@@ -134,8 +132,8 @@ def program_in(completion: Completion) -> str:
         text = None
     if not isinstance(text, str):
         raise UserError(f"the completion {completion!r:.80} has no text", "Give text, or chat messages with content")
-    blocks = [code for language, code in _FENCED.findall(text) if language.lower() in _PYTHON]
-    return blocks[-1] if blocks else text
+    place = fence(text)
+    return text[slice(*place)] if place else text
 
 
 def _unknown(err: Exception) -> UserError:

@@ -7,6 +7,7 @@ import secrets
 import shutil
 import tempfile
 from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from problems.sets import check_problem_set
 from rltf.monitor import Monitor
 
 LEAST_FREE_MB = 200
-CHANGEABLE = {"monitor", "ray_address"}
+CHANGEABLE = {"monitor", "ray_address", "hardware"}
 """What a resumed run may have otherwise than before."""
 
 
@@ -31,6 +32,9 @@ class Totals(msgspec.Struct, kw_only=True):
 
     outcomes: dict[str, int] = {}
     errors: dict[str, int] = {}
+    difficulties: dict[str, int] = {}
+    passes: dict[str, int] = {}
+    """Difficulty → programs that pass."""
     dropped: dict[str, int] = {}
     """By executors, before the buffer."""
     evicted: dict[str, int] = {}
@@ -59,6 +63,9 @@ class State(msgspec.Struct, kw_only=True):
     """What the run's keys in Redis are named by: its name and a word of its own, so that no two runs meet."""
     done: list[str] = []
     """Stages that are finished."""
+    stage: str = ""
+    """The supervised stage that last wrote a checkpoint, and the optimizer steps that it holds."""
+    stage_step: int = 0
     step: int = 0
     """Optimizer steps of the newest online checkpoint."""
     position: int = 0
@@ -71,11 +78,12 @@ class State(msgspec.Struct, kw_only=True):
 
 
 class RunFolder:
-    """runs/NAME: config.yaml, metrics.jsonl, summary.json, report.html, checkpoints/, redis/, state.json."""
+    """runs/NAME: config.yaml, metrics.jsonl, summary.json, report.html, evaluations/, checkpoints/, redis/, state.json."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self.checkpoints = path / "checkpoints"
+        self.evaluations = path / "evaluations"
         self.redis = path / "redis"
         self._state = path / "state.json"
 
@@ -87,11 +95,7 @@ class RunFolder:
         self.check(recipe, resume=resume)
         if resume:
             return self.state()
-        if self.path.exists():
-            previous = self.path.with_name(f"{self.path.name}~previous")  # no recipe can have this name
-            shutil.rmtree(previous, ignore_errors=True)
-            os.replace(self.path, previous)
-        self.path.mkdir(parents=True)
+        make_anew(self.path)
         write_recipe(recipe, self.path / "config.yaml")
         state = State(run=f"{recipe.name}-{secrets.token_hex(4)}")
         self.save(state)
@@ -106,7 +110,8 @@ class RunFolder:
         if resume:
             self._check_resumable(recipe)
         else:
-            self._check_replaceable()
+            check_replaceable(self.path, self._state.name, "a run", "Choose another name=… or output=…")
+            check_kept(self.path, sources_of(recipe), "Choose another name=… or output=…")
         check_space(self.path)
 
     def state(self) -> State:
@@ -120,25 +125,60 @@ class RunFolder:
     def _check_resumable(self, recipe: Recipe) -> None:
         if not self._state.is_file():
             raise UserError(f"there is no run to resume in {self.path}", "Leave out --resume to start one")
-        old = load_recipe(self.path / "config.yaml").model_dump(exclude=CHANGEABLE)
-        changed = differences(old, recipe.model_dump(exclude=CHANGEABLE))
-        if changed:
-            raise UserError(
-                f"the run in {self.path} was started with other values: {', '.join(changed)}",
-                "Resume with the recipe and overrides that it was started with, or choose another name=…",
-            )
+        check_same_recipe(self.path, recipe, "or choose another name=…")
 
-    def _check_replaceable(self) -> None:
-        if self.path.is_dir() and not self.path.is_symlink():
-            names = {entry.name for entry in self.path.iterdir()}
-            if names - {"config.yaml"} and not self._state.is_file():
-                raise UserError(f"{self.path} is there and holds something else than a run", "Choose another name=… or output=…")
-            return
-        nearest = next(place for place in (self.path, *self.path.parents) if os.path.lexists(place))
-        if nearest == self.path or not nearest.is_dir():
-            raise UserError(f"{self.path} cannot be made: {nearest} is no folder", "Choose another name=… or output=…")
-        if not os.access(nearest, os.W_OK | os.X_OK):
-            raise UserError(f"{self.path} cannot be made: {nearest} cannot be written to", "Choose another output=…")
+
+def make_anew(folder: Path) -> None:
+    """An empty folder; what was there before is kept, once, as NAME~previous."""
+    if folder.exists():
+        previous = _previous(folder)
+        shutil.rmtree(previous, ignore_errors=True)
+        os.replace(folder, previous)
+    folder.mkdir(parents=True)
+
+
+def _previous(folder: Path) -> Path:
+    return folder.with_name(f"{folder.name}~previous")  # no recipe can have this name
+
+
+def check_kept(folder: Path, sources: Iterable[Path], remedy: str) -> None:
+    """Raises UserError where `make_anew` would take a source away."""
+    for place in (folder.resolve(), _previous(folder.resolve())):
+        for source in sources:
+            if source.resolve().is_relative_to(place):
+                raise UserError(f"{source} is to be read, and {place} makes way for what is to be written", remedy)
+
+
+def sources_of(recipe: Recipe) -> list[Path]:
+    """What the recipe reads from this machine: its model, its problems and what was found out about them, its critic."""
+    problems, model = recipe.problems, recipe.model.path
+    named = (model and Path(model), problems.path, problems.heldout_path, problems.checked, recipe.objective.reference.critic)
+    return [path for path in named if path and path.exists()]
+
+
+def check_same_recipe(folder: Path, recipe: Recipe, otherwise: str) -> None:
+    """Raises UserError where what is in the folder was started with another recipe; `otherwise` ends the remedy."""
+    old = load_recipe(folder / "config.yaml").model_dump(exclude=CHANGEABLE)
+    changed = differences(old, recipe.model_dump(exclude=CHANGEABLE))
+    if changed:
+        raise UserError(
+            f"what is in {folder} was started with other values: {', '.join(changed)}",
+            f"Resume with the recipe and overrides that it was started with, {otherwise}",
+        )
+
+
+def check_replaceable(folder: Path, marker: str, what: str, remedy: str) -> None:
+    """Raises UserError where a folder cannot be made, and where it holds something else than `what`: that has a file `marker`."""
+    if folder.is_dir() and not folder.is_symlink():
+        names = {entry.name for entry in folder.iterdir()}
+        if names - {"config.yaml"} and marker not in names:
+            raise UserError(f"{folder} is there and holds something else than {what}", remedy)
+        return
+    nearest = next(place for place in (folder, *folder.parents) if os.path.lexists(place))
+    if nearest == folder or not nearest.is_dir():
+        raise UserError(f"{folder} cannot be made: {nearest} is no folder", remedy)
+    if not os.access(nearest, os.W_OK | os.X_OK):
+        raise UserError(f"{folder} cannot be made: {nearest} cannot be written to", remedy)
 
 
 def check_run(recipe: Recipe, *, resume: bool) -> None:

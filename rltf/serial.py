@@ -24,14 +24,15 @@ from learner.engine import TorchEngine
 from learner.frozen import Frozen
 from learner.step_metrics import StepMetrics
 from learner.trainer import Trainer
-from models.load import load_model, load_tokenizer
+from models.load import load_tokenizer
+from models.lora import load_taught
 from problems.order import ProblemOrder
 
 
 def serial_loop(recipe: Recipe, problems: Sequence[Problem], model_path: str) -> Iterator[StepMetrics]:
     """Online RLTF, one optimizer step per item; sampling, executing and learning take turns."""
     tokenizer = load_tokenizer(model_path)
-    learned, sampled = load_model(model_path), load_model(model_path)
+    learned, sampled = load_taught(model_path, recipe), load_taught(model_path, recipe)
     sampler = Sampler(sampled, tokenizer, recipe.sampling, recipe.prompt)
     engine = TorchEngine(learned.train(), recipe.learner.optimizer, recipe.steps * recipe.learner.updates)
     trainer = Trainer(engine, recipe, tokenizer.pad_token_id, Frozen(recipe, model_path, "cpu"))

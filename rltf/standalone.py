@@ -1,34 +1,51 @@
-"""`rltf eval`: a model's pass@k on a recipe's held-out problems, without a run."""
+"""`rltf eval RECIPE --model`: a model's pass@k on a recipe's problems, without a run."""
 
 from __future__ import annotations
 
 import tempfile
 from pathlib import Path
+from typing import Literal
 
 import ray
 from rich.console import Console
 
 from contracts.config import Recipe
+from contracts.evaluation import EvaluationSummary
 from models.load import check_model_path
 from problems.sets import load_problem_set
 from rltf.cluster import Cluster, connected
-from rltf.evaluate import evaluate, programs_in_all
+from rltf.eval_tables import show
+from rltf.evaluate import about, evaluate, plan, programs_in_all
 from rltf.progress import Progress
-from rltf.record import decoding_table
+from rltf.recording import Recording, begin_folder
+
+On = Literal["heldout", "train"]
 
 
-def evaluate_model(recipe: Recipe, model: str, console: Console) -> None:
-    """Sample and judge on actors as a run does, and print the table."""
-    check_model_path(model, recipe.context)
+def evaluate_model(recipe: Recipe, model: str, on: On, folder: Path, console: Console, *, resume: bool) -> EvaluationSummary:
+    """Sample and judge on actors as a run does; write the evaluation's folder and print its tables.
+
+    `recipe` names the model, too, and `check_folder` has found nothing against `folder`. Raises UserError where the samples to go
+    on from are of something else, and what sampling and judging raise.
+    """
+    check_model_path(model, recipe.context, recipe.prompt)
     with tempfile.TemporaryDirectory() as scratch, Progress(console) as progress:
         progress.stage("problems")
         problems = load_problem_set(recipe.problems, Path(scratch), recipe.seed)
-        heldout = problems.heldout[: recipe.eval.max_problems]
-        progress.stage("actors")
-        with connected(recipe):
-            cluster = Cluster(recipe, model, problems.train, problems.heldout)
-            cluster.start_learner(model, recipe.learner.optimizer, 1)
-            ray.get(cluster.publish(0))
-            progress.stage("evaluate", programs_in_all(recipe, len(heldout)), "program")
-            result = evaluate(cluster, heldout, progress.update)
-        progress.table(*decoding_table(result))
+        chosen = (problems.heldout if on == "heldout" else problems.train)[: recipe.eval.max_problems]
+        if not resume:
+            begin_folder(folder, recipe)
+        batches, programs = plan(chosen, recipe), programs_in_all(recipe, len(chosen))
+        with Recording(folder, about(chosen, recipe, model, on), programs) as recording:
+            rest = batches[recording.resume([batch.keys for batch in batches]) :]
+            if rest:
+                progress.stage("actors")
+                with connected(recipe):
+                    cluster = Cluster(recipe, model, problems.train, problems.heldout)
+                    cluster.start_learner(model, recipe.learner.optimizer, 1)
+                    ray.get(cluster.publish(0))
+                    progress.stage("evaluate", programs, "program")
+                    evaluate(cluster, rest, recording, progress.update)
+            summary = recording.finish()
+    show(summary, progress, folder)
+    return summary

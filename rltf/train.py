@@ -8,7 +8,7 @@ A recipe may leave out the warm start, the control, and online RLTF with its eva
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -20,28 +20,30 @@ from buffer.redis_buffer import RedisBuffer
 from buffer.server import EmbeddedRedis
 from contracts import metrics as m
 from contracts.config import Recipe
+from contracts.errors import UserError
 from contracts.records import decode_labelled
-from contracts.sections import OptimizerConfig
-from contracts.summary import StageResult
 from learner.checkpoint import remove_old, step_folder, written_whole
+from learner.step_metrics import StepMetrics
 from models.load import check_model_path
+from models.packing import check_packable
 from models.prompts import prompt_text
 from models.tiny import build_model, train_tokenizer
 from problems.order import ProblemOrder
 from problems.sets import load_problem_set
 from rltf.cluster import Cluster, address_of, connected
-from rltf.evaluate import evaluate, programs_in_all
+from rltf.evaluate import about, evaluate, plan, programs_in_all
 from rltf.examples import append_examples, forget_examples
 from rltf.lag import lag_bound
 from rltf.loop import OnlineLoop, Values, number
 from rltf.monitor import Monitor
 from rltf.progress import Progress, shares
 from rltf.record import Record, example_of
+from rltf.recording import Recording
 from rltf.report import write_report
 from rltf.runs import RunFolder, State
+from rltf.supervised import Stage, finish_stage, remove_finished, run_stage, unfinished
 from rltf.verified import verified
 
-STEPS_PER_CALL = 10
 TOKENIZER_TEXTS = 2000
 
 
@@ -59,11 +61,16 @@ class Run:
         """Run all stages. The run folder has a summary and a report however it ends; Ctrl-C ends everything that was started."""
         recipe = self._recipe
         if recipe.model.path:
-            check_model_path(recipe.model.path, recipe.context)
+            check_model_path(recipe.model.path, recipe.context, recipe.prompt)
+        elif recipe.prompt.chat:
+            raise UserError("prompt.chat=true, and the tiny model that is made has no chat template", "Set model.path")
+        if recipe.learner.pack_tokens:
+            check_packable(recipe.model)
         self._state = self._folder.begin(recipe, resume=self._resume)
-        unfinished = {"warm start", "control"} - set(self._state.done)
+        remove_finished(self._folder, self._state)
+        kept = {"online": self._state.step} | unfinished(self._state)
         forget_examples(self._folder.path, self._state.step)
-        with Monitor(self._folder.path, recipe.monitor, resume_step=self._state.step, unfinished=unfinished) as self._monitor:
+        with Monitor(self._folder.path, recipe.monitor, kept=kept) as self._monitor:
             self._record = Record(recipe, self._folder, self._state, resume=self._resume)
             try:
                 self._stages()
@@ -144,7 +151,7 @@ class Run:
         if not warmup.steps:
             return base
         if "warm start" not in self._state.done:
-            self._supervised("warm start", base, warmup.optimizer, warmup.steps, warmup.batch)
+            self._supervised(Stage("warm start", base, warmup.optimizer, warmup.steps, warmup.batch))
             self._export(folder)
             self._finish_stage("warm start")
         return str(folder)
@@ -153,7 +160,7 @@ class Run:
         """As many supervised steps from the same start as the online stage makes."""
         recipe, folder = self._recipe, self._folder.checkpoints / "control"
         if "control" not in self._state.done:
-            self._supervised("control", start, recipe.learner.optimizer, recipe.steps, recipe.learner.sl_samples)
+            self._supervised(Stage("control", start, recipe.learner.optimizer, recipe.steps, recipe.learner.sl_samples))
             self._export(folder)
             self._finish_stage("control")
         self._evaluate("control", str(folder))
@@ -184,28 +191,37 @@ class Run:
             self._finish_stage("online")
         self._evaluate("final", str(folder))
 
-    def _supervised(self, stage: str, model: str, optimizer: OptimizerConfig, steps: int, batch: int) -> None:
-        self._cluster.start_learner(model, optimizer, steps)
-        with self._timed(stage, steps):
-            for first in range(0, steps, STEPS_PER_CALL):
-                count = min(STEPS_PER_CALL, steps - first)
-                rows = self._cluster.on_ranks("supervised_steps", stage, first, count, batch)[0]
-                for offset, row in enumerate(rows):
-                    self._monitor.record(stage, {m.STEP.name: first + offset + 1, **row})
-                self._progress.update(first + count, loss=f"{rows[-1][m.LOSS.name]['sl']:.3f}")
+    def _supervised(self, stage: Stage) -> None:
+        def tell(done: int, rows: Sequence[StepMetrics]) -> None:
+            for step, row in enumerate(rows, start=done + 1):
+                self._monitor.record(stage.name, {m.STEP.name: step, **row})
+            loss = rows[-1][m.LOSS.name]
+            assert isinstance(loss, dict)
+            self._progress.update(done + len(rows), loss=f"{loss['sl']:.3f}")
+
+        with self._timed(stage.name, stage.steps):
+            run_stage(stage, self._cluster, self._folder, self._state, self._recipe.checkpoint.every, tell)
 
     def _evaluate(self, stage: str, model: str) -> None:
         """Evaluate what a model folder holds, unless a resumed run has done so."""
         if self._record.result(stage) is not None:
             return
         problems = self._problems.heldout[: self._recipe.eval.max_problems]
+        batches, programs = plan(problems, self._recipe), programs_in_all(self._recipe, len(problems))
         self._cluster.start_learner(model, self._recipe.learner.optimizer, 1)
         ray.get(self._cluster.publish(0))
-        with self._timed(f"evaluate {stage}", programs_in_all(self._recipe, len(problems)), "program"):
-            result: StageResult = evaluate(self._cluster, problems, self._progress.update)
-        self._record.evaluated(stage, result)
-        self._monitor.record(f"evaluate {stage}", {m.EVAL_PASS.name: {stage: result.pass_at_1}})
-        self._progress.note(f"{stage}: held-out pass@1 {result.pass_at_1:.3f}")
+        with (
+            self._timed(f"evaluate {stage}", programs, "program"),
+            Recording(self._folder.evaluations / stage, about(problems, self._recipe, model), programs) as recording,
+        ):
+            done = recording.resume([batch.keys for batch in batches])
+            evaluate(self._cluster, batches[done:], recording, self._progress.update)
+            summary = recording.finish()
+        self._record.evaluated(stage, summary.result)
+        by_difficulty = {name: part.pass_at_k["1"] for name, part in summary.by_difficulty.items() if part.problems}
+        rates = {m.EVAL_PASS.name: {stage: summary.pass_at_k["1"]}, m.EVAL_DIFFICULTY.name: by_difficulty}
+        self._monitor.record(f"evaluate {stage}", rates)
+        self._progress.note(f"{stage}: held-out pass@1 {summary.pass_at_k['1']:.3f}")
 
     def _on_step(self, step: int, metrics: Values, example: bytes | None) -> None:
         self._monitor.record("online", metrics)
@@ -239,8 +255,7 @@ class Run:
             self._cluster.on_ranks("export", partial)
 
     def _finish_stage(self, stage: str) -> None:
-        self._state.done.append(stage)
-        self._folder.save(self._state)
+        finish_stage(stage, self._folder, self._state)
 
     @contextmanager
     def _timed(self, stage: str, total: int | None = None, unit: str = "step") -> Iterator[None]:

@@ -189,6 +189,8 @@ def _row(step: int, share: np.ndarray, totals: np.ndarray, rng: np.random.Genera
     return {
         metrics.STEP.name: step,
         metrics.SAMPLES.name: {outcome.value: float(total) for outcome, total in zip(OUTCOMES, totals, strict=True)},
+        metrics.DIFFICULTIES.name: {"introductory": float(step * 96), "interview": float(step * 32)},
+        metrics.PASSES.name: {"introductory": float(step * 72), "interview": float(step * 8)},
         metrics.PASS_RATE.name: float(share[0]),
         metrics.REWARD_COARSE.name: float(share @ np.array([1.0, -0.3, -0.6, -1.0])),
         metrics.REWARD_ADAPTIVE.name: float((share[0] + 0.1 * share[1]) / (share[0] + share[1])),

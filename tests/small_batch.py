@@ -13,7 +13,8 @@ from transformers import PreTrainedModel
 from contracts.config import Recipe
 from contracts.objective import ObjectiveConfig
 from contracts.records import Group, LabelledGroup, Labels, Outcome, Program, Verdict
-from contracts.sections import ExecutorsConfig, LearnerConfig, OptimizerConfig, SamplingConfig
+from contracts.sections import ExecutorsConfig, SamplingConfig
+from contracts.training import LearnerConfig, OptimizerConfig
 from learner.advantages import Row
 from learner.engine import TorchEngine
 from learner.frozen import Frozen

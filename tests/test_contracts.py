@@ -114,6 +114,15 @@ def test_batches_and_problem_sets_survive_the_way_between_actors(batch: list[Gro
     assert decode_problems(encode(problem_set)) == problem_set
 
 
+@pytest.mark.parametrize(
+    "number", [2**63 - 1, 2**64 - 1, 2**64, -(2**63) - 1, 10**5000, -(10**5000)], ids=lambda number: f"{number:x}"[:9]
+)
+def test_whole_numbers_of_any_size_cross_a_border(number: int) -> None:
+    tests = (UnitTest([number, {"a": [number, 1.5]}], {1: number}), UnitTest([], number))
+    problem = Problem(id="p", question="", fn_name="f", tests=tests, hidden_tests=tests, solutions=("x",))
+    assert decode_problems(encode([problem])) == [problem]
+
+
 def test_an_entry_of_another_schema_is_refused() -> None:
     other = msgspec.structs.replace(labelled("g"), schema_version=SCHEMA_VERSION + 1)
     with pytest.raises(SchemaError, match=f"schema {SCHEMA_VERSION + 1}, this program reads {SCHEMA_VERSION}"):

@@ -181,6 +181,8 @@ DETERMINISTIC = {
         ({"buffer": {"on_exhausted": "reshuffle"}}, "buffer: on_exhausted=reshuffle draws groups again: set max_uses"),
         ({"buffer": {"overflow": "block", "max_uses": 0}}, "overflow=block with max_uses=0 would block for ever"),
         ({"model": {"width": 100}}, "model: width 100 must be a multiple of 8"),
+        ({"deepspeed": {"precision": "bf16"}}, "precision=bf16 needs a zero_stage of 1 or more: set deepspeed.zero_stage=1"),
+        ({"deepspeed": {"precision": "fp16", "zero_stage": 1}}, "deepspeed.precision=fp16 needs GPUs: set learner.num_gpus"),
         (DETERMINISTIC | {"actors": {"in_flight": 2}}, "deterministic=true needs actors.count=1"),
         (DETERMINISTIC | {"executors": {"count": 2}}, "deterministic=true needs actors.count=1"),
         (DETERMINISTIC | {"buffer": {"capacity": 255}}, "deterministic=true needs a buffer.capacity of 256"),
@@ -193,6 +195,8 @@ def test_settings_that_contradict_each_other_are_refused(section: dict[str, Any]
 def test_settings_at_the_edge_of_contradiction_are_fine() -> None:
     parse_recipe({"name": "r", "buffer": {"capacity": 120}, "learner": {"ranks": 6}})
     parse_recipe({"name": "r", "buffer": {"on_exhausted": "reshuffle", "max_uses": 0}})
+    parse_recipe({"name": "r", "deepspeed": {"precision": "bf16", "zero_stage": 1}})
+    parse_recipe({"name": "r", "deepspeed": {"precision": "fp16", "zero_stage": 1}, "learner": {"num_gpus": 0.5}})
     assert parse_recipe(DETERMINISTIC).groups_per_step == 32
 
 
@@ -247,7 +251,7 @@ def test_no_section_hides_in_a_type_that_the_search_for_near_names_cannot_walk()
 @pytest.mark.parametrize(
     ("override", "said"),
     [
-        ("learner.lr=0.1", "Did you mean learner.optimizer.lr or warmup.optimizer.lr?"),
+        ("learner.lr=0.1", "Did you mean learner.optimizer.lr or warmup.optimizer.lr or critic.optimizer.lr?"),
         ("problems=folder", "problems is a section. Its keys: problems.path, problems.heldout_path"),
         ("problems.heldout_fraction=0", "problems.heldout_fraction=0 is not valid"),
     ],

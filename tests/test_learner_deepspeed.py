@@ -16,7 +16,8 @@ import torch.multiprocessing as mp
 from contracts.config import Recipe
 from contracts.objective import ObjectiveConfig
 from contracts.records import Group, LabelledGroup, Labels, Outcome, Verdict
-from contracts.sections import DeepSpeedConfig, LearnerConfig, OptimizerConfig, SamplingConfig
+from contracts.sections import SamplingConfig
+from contracts.training import DeepSpeedConfig, LearnerConfig, OptimizerConfig
 from learner.advantages import Row
 from learner.engine import Engine, TorchEngine
 from learner.frozen import Frozen
@@ -138,6 +139,11 @@ def run_rank(rank: int, ranks: int, port: int, folder: Path) -> None:
             finish(engine, f"{name}-{stage}")
     half = DeepSpeedEngine(tiny_model().train().bfloat16(), DeepSpeedConfig(zero_stage=2, precision="bf16"), OPTIMIZER, STEPS)
     figures["bf16"] = train(half, 0, STEPS)
+    kept = [parameter.detach().clone() for parameter in half.module.parameters()]
+    half.backward(half.model(input_ids=torch.tensor([[1, 2, 3]])).logits.float().sum() * math.inf, last=True)
+    norm = half.step()
+    same = all(torch.equal(parameter, before) for parameter, before in zip(half.module.parameters(), kept, strict=True))
+    figures["overflow"] = [norm, same]
     figures["told"] = half.broadcast("from rank 0" if rank == 0 else None)
     finish(half, "bf16")
     (folder / f"figures-{rank}.json").write_text(json.dumps(figures))
@@ -238,6 +244,11 @@ def test_bf16_steps_are_finite_and_near_those_in_full_precision(
             assert ours["loss"]["sl"] == pytest.approx(flat(theirs)["sl"], rel=0.05)
             assert ours["gradient_norm"] == pytest.approx(flat(theirs)["gradient_norm"], rel=0.2)
     assert {value.dtype for value in ran.weights("bf16").values()} == {torch.bfloat16}
+
+
+@pytest.mark.slow
+def test_an_update_whose_gradients_overflow_is_said_to_be_skipped(ran: Ran) -> None:
+    assert [figures["overflow"] for figures in ran.figures] == [[None, True]] * len(ran.figures)
 
 
 @pytest.mark.slow

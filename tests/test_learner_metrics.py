@@ -15,7 +15,8 @@ from torch import Tensor, nn
 from contracts.config import Recipe
 from contracts.objective import ObjectiveConfig
 from contracts.records import LabelledGroup
-from contracts.sections import ExecutorsConfig, LearnerConfig, OptimizerConfig, SamplingConfig
+from contracts.sections import ExecutorsConfig, SamplingConfig
+from contracts.training import DeepSpeedConfig, LearnerConfig, OptimizerConfig
 from learner.engine import TorchEngine
 from learner.step_metrics import StepMetrics, global_metrics, local_sums
 from learner.trainer import Trainer
@@ -140,6 +141,35 @@ def test_groups_without_variance_are_counted_and_can_be_left_out() -> None:
     assert skipped["loss"] == pytest.approx(alone["loss"])
     assert skipped["gradient_norm"] == pytest.approx(alone["gradient_norm"])
     assert kept["gradient_norm"] == pytest.approx(alone["gradient_norm"] * 5 / 13)  # type: ignore[operator]
+
+
+class Overflowing(TorchEngine):
+    """Gradients overflow at the updates with these numbers."""
+
+    def __init__(self, *updates: int) -> None:
+        super().__init__(Uniform(), OptimizerConfig(lr=1e-3), 10)  # type: ignore[arg-type]
+        self._updates, self._number = updates, -1
+
+    def step(self) -> float | None:
+        self._number += 1
+        norm = super().step()
+        return None if self._number in self._updates else norm
+
+
+def test_skipped_updates_are_counted_in_half_precision_and_have_no_gradient_norm() -> None:
+    entries = [sampled_with([[1.0], [2.0]], (1.0, -0.3), key) for key in "ab"]
+    found = []
+    for precision, overflowing in (("fp32", ()), ("bf16", ()), ("bf16", (1,)), ("bf16", (0, 1))):
+        recipe = Recipe(
+            name="t",
+            sampling=SamplingConfig(samples_per_problem=2),
+            objective=ObjectiveConfig(kind="ppo", spans="none", adaptive=0.0),
+            learner=LearnerConfig(batch_samples=4, sl_samples=0, updates=2),
+            deepspeed=DeepSpeedConfig(precision=precision, zero_stage=1),  # type: ignore[arg-type]
+        )
+        metrics = Trainer(Overflowing(*overflowing), recipe, 0).step(entries, [], 3)
+        found.append(("gradient_norm" in metrics, metrics.get("skipped_updates_ratio")))
+    assert found == [(True, None), (True, 0.0), (False, 0.5), (False, 1.0)]
 
 
 def test_a_step_of_nothing_but_groups_without_variance_leaves_the_model_where_it_is() -> None:

@@ -11,7 +11,8 @@ import torch
 from contracts.config import Recipe
 from contracts.errors import UserError
 from contracts.records import Problem
-from contracts.sections import OptimizerConfig, SamplingConfig
+from contracts.sections import SamplingConfig
+from contracts.training import OptimizerConfig
 from learner.corpus import Corpus
 from learner.engine import TorchEngine, rate_factor
 from models.prompts import build_prompt

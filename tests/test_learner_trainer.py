@@ -8,7 +8,8 @@ import torch
 from contracts.config import Recipe
 from contracts.objective import ObjectiveConfig
 from contracts.records import Group, LabelledGroup, Labels, Outcome, Program, Verdict
-from contracts.sections import LearnerConfig, SamplingConfig
+from contracts.sections import SamplingConfig
+from contracts.training import LearnerConfig
 from learner.advantages import Row
 from learner.trainer import Trainer
 from tests.small_batch import Recorder, log_likelihood

@@ -8,49 +8,15 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
-from hypothesis import strategies as st
 
 from contracts.errors import UserError
 from contracts.records import Problem
 from contracts.records import Test as UnitTest
 from problems.apps import read_folder, write_folder
-
-JSON_VALUES = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text("abcé -"), inner, max_size=3),
-    max_leaves=6,
-)
-IDS = st.text("abcdefXYZ0189-_ é", min_size=1, max_size=12)
-PROGRAMS = st.lists(st.text(), max_size=3).map(tuple)
-
-
-@st.composite
-def problems(draw: st.DrawFn, id_: str) -> Problem:
-    fn_name = draw(st.none() | st.text("abcdef_", min_size=1))
-    if fn_name is None:
-        tests = st.builds(UnitTest, st.text(), st.text())
-    else:
-        tests = st.builds(UnitTest, st.lists(JSON_VALUES, max_size=3), JSON_VALUES)
-    return Problem(
-        id=id_,
-        question=draw(st.text()),
-        starter_code=draw(st.text()),
-        fn_name=fn_name,
-        tests=tuple(draw(st.lists(tests, min_size=1, max_size=3))),
-        hidden_tests=tuple(draw(st.lists(tests, max_size=3))),
-        solutions=draw(PROGRAMS),
-        corpus=draw(PROGRAMS),
-        difficulty=draw(st.text()),
-        source=draw(st.text()),
-    )
-
-
-@st.composite
-def problem_sets(draw: st.DrawFn) -> list[Problem]:
-    ids = draw(st.lists(IDS, min_size=1, max_size=4, unique=True))
-    return [draw(problems(id_)) for id_ in sorted(ids)]
+from tests.problem_strategies import problem_sets
 
 
 def put(folder: Path, **files: Any) -> Path:
@@ -62,7 +28,7 @@ def put(folder: Path, **files: Any) -> Path:
     return folder
 
 
-@given(problem_sets())
+@given(problem_sets(asserts=False))
 def test_what_is_written_is_read_back(written: list[Problem]) -> None:
     with tempfile.TemporaryDirectory() as at:
         write_folder(Path(at) / "set", written)
@@ -136,17 +102,22 @@ def test_a_folder_without_problems_is_refused(tmp_path: Path, make: Any) -> None
     [
         ({"input_output": "{"}, "1/input_output.json is not JSON"),
         ({"input_output": "[" * 5}, "1/input_output.json is not JSON"),
+        ({"input_output": "[" * 100_000 + "]" * 100_000}, "1/input_output.json is not JSON: maximum recursion depth"),
         ({"input_output": []}, "1/input_output.json is not an object"),
-        ({"input_output": {"inputs": ["1"]}}, "1/input_output.json needs inputs and outputs"),
-        ({"input_output": {"inputs": ["1"], "outputs": []}}, "1/input_output.json needs inputs and outputs"),
-        ({"input_output": {"inputs": [1], "outputs": ["1"]}}, "1/input_output.json has no fn_name"),
-        ({"input_output": {"fn_name": "f", "inputs": [1], "outputs": [1]}}, "1/input_output.json is call-based"),
-        ({"input_output": {"fn_name": 3, "inputs": [[1]], "outputs": [1]}}, "1/input_output.json has a fn_name"),
+        ({"input_output": {"inputs": ["1"]}}, "1/input_output.json is malformed: it needs inputs and outputs"),
+        ({"input_output": {"inputs": ["1"], "outputs": []}}, "1/input_output.json is malformed: it needs inputs and outputs"),
+        ({"input_output": {"inputs": [1], "outputs": ["1"]}}, "1/input_output.json is malformed: it has no fn_name"),
+        ({"input_output": {"fn_name": "f", "inputs": [1], "outputs": [1]}}, "1/input_output.json is malformed: it is call-based"),
+        ({"input_output": {"fn_name": 3, "inputs": [[1]], "outputs": [1]}}, "1/input_output.json is malformed: its fn_name"),
+        ({"input_output": {"fn_name": "", "inputs": [[1]], "outputs": [1]}}, "1/input_output.json is malformed: its fn_name ''"),
         ({"input_output_hidden": []}, "1/input_output_hidden.json is not an object"),
         ({"solutions": {"a": 1}}, "1/solutions.json is not a list of programs"),
         ({"corpus": [1]}, "1/corpus.json is not a list of programs"),
         ({"metadata": []}, "1/metadata.json is not an object"),
-        ({"metadata": {"difficulty": 3}}, "1/metadata.json has a difficulty"),
+        ({"metadata": {"difficulty": 3}}, r"1/metadata.json is malformed: Expected `str`, got `int` - at `\$.difficulty`"),
+        ({"metadata": {"reference_seconds": -1}}, "1/metadata.json is malformed: Expected `float` >= 0.0"),
+        ({"metadata": '{"reference_seconds": 1e999}'}, "1/metadata.json is malformed: Expected `float` <= 86400.0"),
+        ({"metadata": '{"reference_seconds": NaN}'}, "1/metadata.json is malformed: Expected `float`"),
     ],
 )
 def test_a_malformed_file_is_named(tmp_path: Path, files: dict[str, Any], message: str) -> None:
@@ -165,11 +136,21 @@ def test_text_that_is_not_utf8_and_a_missing_statement_are_named(tmp_path: Path)
         read_folder(tmp_path)
 
 
-@pytest.mark.parametrize("ids", [["a", "a"], ["a/b"], [".."], [""], ["a\0"]])
+@pytest.mark.parametrize("ids", [["a", "a"], ["a/b"], [".."], [""], ["a\0"], ["é" * 128], ["\ud800"]])
 def test_ids_that_cannot_name_folders_are_refused(tmp_path: Path, ids: list[str]) -> None:
     with pytest.raises(UserError, match="cannot name a folder"):
         write_folder(tmp_path / "set", [Problem(id=id_, question="", tests=(UnitTest("", ""),)) for id_ in ids])
     assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize("key", ["question", "starter_code"])
+def test_text_that_is_not_unicode_is_refused(tmp_path: Path, key: str) -> None:
+    problem = Problem(id="é" * 127, question="", tests=(UnitTest("\ud800", "\udfff"),), solutions=("\ud800",))
+    write_folder(tmp_path / "good", [problem])
+    assert [read.tests for read in read_folder(tmp_path / "good")[0]] == [problem.tests]
+    with pytest.raises(UserError, match=r"the text of é+ cannot be written as UTF-8: .*ends in .jsonl"):
+        write_folder(tmp_path / "set", [msgspec.structs.replace(problem, **{key: "a \ud800"})])
+    assert os.listdir(tmp_path) == ["good"]
 
 
 def test_a_set_is_never_overwritten(tmp_path: Path) -> None:

@@ -185,6 +185,7 @@ def test_mbpp_names_the_function_and_the_tests(tmp_path: Path) -> None:
                 tests=tuple(assert_tests("\n".join(MBPP["test_list"]), "add")[1]),
                 solutions=(MBPP["code"],),
                 corpus=(MBPP["code"],),
+                split="prompt",
                 source="MBPP",
             )
         ],
@@ -204,7 +205,13 @@ def test_humaneval_helpers_of_the_prompt_are_the_tests_too(tmp_path: Path, name:
     content = json.dumps(HUMANEVAL).encode()
     (tmp_path / name).write_bytes(gzip.compress(content) if name.endswith("gz") else content)
     (problem,), dropped = read_problems(tmp_path / name)
-    assert (problem.id, problem.fn_name, problem.kind, dropped) == ("HumanEval/0", "f", TestKind.ASSERT, 0)
+    assert (problem.id, problem.fn_name, problem.kind, problem.split, dropped) == (
+        "HumanEval/0",
+        "f",
+        TestKind.ASSERT,
+        "test",
+        0,
+    )
     assert problem.question == problem.starter_code == HUMANEVAL["prompt"]
     assert problem.solutions == problem.corpus == (HUMANEVAL["prompt"] + HUMANEVAL["canonical_solution"],)
     assert problem.test_setup == "import math\ndef half(x):\n    return x / 2"
@@ -216,8 +223,8 @@ def test_humaneval_helpers_of_the_prompt_are_the_tests_too(tmp_path: Path, name:
     [
         ("a.txt", b"{}", "is no problem set"),
         ("a.jsonl", b"\n", "holds no problems with tests"),
-        ("a.jsonl", b"{}\n", "line 1 is malformed: a problem of MBPP has a test_list"),
-        ("a.jsonl", b"[1]\n", "line 1 is malformed"),
+        ("a.jsonl", b"{}\n", "line 1 is malformed: Object missing required field `id`"),
+        ("a.jsonl", b"[1]\n", "line 1 is not an object"),
         ("a.jsonl", b"{\n", "line 1 is not JSON"),
         ("a.jsonl", b"\xff\n", "cannot be read"),
         ("a.jsonl.gz", b"{}\n", "cannot be read"),

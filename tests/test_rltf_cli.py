@@ -26,7 +26,7 @@ from tests.cli import RECIPE, begun, refused, rltf, snapshot
 from tests.fake_ablation import leave, planned, recipe
 from tests.tiny_models import tiny_model, tiny_tokenizer
 
-COMMANDS = ("train", "warmup", "eval", "ablate", "report", "label", "problems", "doctor")
+COMMANDS = ("train", "warmup", "eval", "compare", "critic", "ablate", "report", "label", "problems", "doctor")
 HEAVY = {"torch", "ray", "transformers", "deepspeed", "numpy", "redis", "matplotlib"}
 
 # Help

@@ -298,6 +298,14 @@ def test_ids_have_short_forms_and_own_tests_go_first() -> None:
         Lookup().by_id("0001")
 
 
+def test_a_short_name_of_two_problems_is_nobodys() -> None:
+    problems = [Problem(id=id_, question="", tests=()) for id_ in ("x/1", "y/1", "x/2", "2", "x/3", "x/3")]
+    lookup = Lookup(problems)
+    with pytest.raises(ValueError, match='1 is short for several problems, "x/1" and "y/1" among them'):
+        lookup.named({"problem_id": 1})
+    assert [lookup.by_id(id_) for id_ in ("y/1", "2", "x/2", 3)] == [problems[at] for at in (1, 3, 2, 5)]
+
+
 # Bad input
 
 

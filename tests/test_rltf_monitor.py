@@ -157,16 +157,17 @@ def test_port_in_use_is_refused_before_anything_is_written(tmp_path: Path) -> No
     assert not folder.exists()
 
 
-def test_resume_drops_online_rows_after_the_step_and_the_torn_line(tmp_path: Path) -> None:
+def test_resume_drops_a_stages_rows_after_the_step_and_the_torn_line(tmp_path: Path) -> None:
     with Monitor(tmp_path, MonitorConfig()) as monitor:
         monitor.record("warmup", {"step": 900})
+        monitor.record("control", {"step": 1})
         for step in range(1, 6):
             monitor.record("online", {"step": step})
         monitor.record("evaluation", {"eval_pass_at_1_ratio": {"start": 0.3}})
     path = tmp_path / "metrics.jsonl"
     path.write_bytes(path.read_bytes() + b'{"time": 1, "stage": "onl')
-    assert len(read_metrics(tmp_path)) == 7
-    with Monitor(tmp_path, MonitorConfig(), resume_step=3) as monitor:
+    assert len(read_metrics(tmp_path)) == 8
+    with Monitor(tmp_path, MonitorConfig(), kept={"online": 3, "control": 0}) as monitor:
         monitor.record("online", {"step": 4})
     rows = [(row["stage"], row.get("step")) for row in read_metrics(tmp_path)]
     assert rows == [("warmup", 900), ("online", 1), ("online", 2), ("online", 3), ("evaluation", None), ("online", 4)]

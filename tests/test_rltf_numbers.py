@@ -1,9 +1,10 @@
-"""pass@k, its standard error, and the bound on policy lag."""
+"""pass@k, its standard error and interval, and the bound on policy lag."""
 
 from __future__ import annotations
 
 import math
 import statistics
+from collections import Counter
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -12,14 +13,15 @@ import numpy as np
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
+from scipy import stats
 
 from contracts.config import Recipe
 from contracts.errors import UserError
 from contracts.recipe import load_recipe, parse_recipe
-from contracts.records import Outcome, Verdict
-from rltf.evaluate import summarise
 from rltf.lag import lag_bound
-from rltf.passk import mean_and_error, pass_at_k
+from rltf.passk import interval_over_problems, mean_and_error, pass_at_k
+from rltf.summing import evaluation
+from rltf.tally import Count
 
 LOCAL = Path(__file__).resolve().parent.parent / "recipes" / "local.yaml"
 
@@ -84,10 +86,10 @@ def test_the_error_of_a_share_is_the_binomial_one(passed: int, failed: int) -> N
 def test_an_evaluation_averages_over_problems() -> None:
     """Three problems, four samples each: 4, 1 and 0 pass."""
 
-    def group(passed: int) -> list[Verdict]:
-        return [Verdict(outcome=Outcome.PASS)] * passed + [Verdict(outcome=Outcome.FAILURE)] * (4 - passed)
+    def count(passed: int) -> Count:
+        return Count("unknown", "", Counter({"pass": passed, "failure": 4 - passed}))
 
-    found = summarise([group(4), group(1), group(0)], "T=0.6", (1, 2, 5))
+    found = evaluation("T=0.6", [count(4), count(1), count(0)], (1, 2, 5), 0.05)
     assert (found.temperature, found.samples_per_problem) == (0.6, 4)
     assert found.pass_at_k == pytest.approx({"1": (1 + 0.25) / 3, "2": (1 + 0.5) / 3}), "k = 5 needs five samples"
     assert found.passed == [4, 1, 0], "problem by problem"
@@ -95,6 +97,40 @@ def test_an_evaluation_averages_over_problems() -> None:
     assert found.outcomes == {
         "pass": 5 / 12, "failure": 7 / 12, "runtime_error": 0.0, "syntax_error": 0.0, "sandbox_error": 0.0,
     }  # fmt: skip
+    assert found.by_difficulty == {}, "there is one difficulty"
+
+
+# intervals over problems
+
+
+@given(st.integers(1, 200), st.sampled_from([0.0, 1.0]))
+def test_where_all_problems_agree_the_interval_is_clopper_and_pearsons(n: int, value: float) -> None:
+    passed = round(value * n)
+    low = stats.beta.ppf(0.025, passed, n - passed + 1) if passed else 0.0
+    high = stats.beta.ppf(0.975, passed + 1, n - passed) if passed < n else 1.0
+    assert interval_over_problems([value] * n) == pytest.approx((low, high), abs=1e-9)
+
+
+def test_problems_that_agree_on_a_middle_value_leave_room_on_both_sides() -> None:
+    unseen = 1 - 0.025 ** (1 / 10)
+    assert interval_over_problems([0.25] * 10) == pytest.approx((0.25 - 0.25 * unseen, 0.25 + 0.75 * unseen))
+    assert interval_over_problems([0.0] * 10, least=-1.0) == pytest.approx((-unseen, unseen)), "differences go below 0"
+
+
+def test_the_bootstrap_is_that_of_the_problems_one_by_one() -> None:
+    """Drawn as a textbook does, problem by problem; the ends agree to a twentieth of the width."""
+    values = [0.0] * 20 + [0.5] * 7 + [1.0] * 13
+    drawn = np.random.default_rng(5).choice(values, size=(20_000, len(values))).mean(axis=1)
+    low, high = np.quantile(drawn, [0.025, 0.975])
+    assert interval_over_problems(values) == pytest.approx((low, high), abs=(high - low) / 20)
+    assert interval_over_problems(values[::-1]) == interval_over_problems(values), "seeded, whatever the order"
+
+
+def test_intervals_hold_the_truth_as_often_as_they_say() -> None:
+    """Of 400 samples of 60 problems that pass with probability 0.3, about 95 % of the intervals hold 0.3."""
+    draws = np.random.default_rng(1).random((400, 60)) < 0.3
+    held = [low <= 0.3 <= high for low, high in (interval_over_problems(list(map(float, row))) for row in draws)]
+    assert 0.90 <= sum(held) / len(held) <= 0.985
 
 
 # lag bound

@@ -23,10 +23,10 @@ from contracts.config import Recipe
 from contracts.errors import UserError
 from contracts.recipe import write_recipe
 from contracts.records import Outcome
-from contracts.summary import StageResult, write_summary
+from contracts.summary import Figures, Gap, StageResult, write_summary
 from rltf import plots
 from rltf.examples import append_examples, read_examples
-from rltf.report import headline, write_report
+from rltf.report import write_report
 
 
 class Page(HTMLParser):
@@ -72,68 +72,6 @@ def _words(page: Page) -> str:
     return " ".join(page.text.split())
 
 
-# -- the headline
-
-
-def test_headline_of_a_run_that_beats_its_control() -> None:
-    assert headline(summary(), 1.0) == (
-        "Held-out pass@1 at T = 1.0 rose from 0.30 ± 0.02 to 0.52 ± 0.02; "
-        "as many supervised steps alone reached 0.33 ± 0.02: RLTF is ahead by 0.19 ± 0.03."
-    )
-
-
-def test_headline_of_a_run_that_is_worse_than_its_control() -> None:
-    assert headline(summary(control=result(0.60, 0.8)), 1.0).endswith("reached 0.60 ± 0.02: RLTF is behind by 0.08 ± 0.03.")
-
-
-def test_headline_of_a_run_that_got_worse() -> None:
-    text = headline(summary(final=result(0.20, 0.5)), 1.0)
-    assert text.startswith("Held-out pass@1 at T = 1.0 fell from 0.30 ± 0.02 to 0.20 ± 0.02; ")
-    assert text.endswith("RLTF is behind by 0.13 ± 0.03.")
-
-
-def test_headline_claims_nothing_within_two_standard_errors() -> None:
-    # the error of a difference is 0.02 · √2: 0.056 is less than two of it, 0.057 is more
-    text = headline(summary(final=result(0.356, 0.8)), 1.0)
-    assert "did not change by more than chance may: 0.30 ± 0.02 before, 0.36 ± 0.02 after" in text
-    assert text.endswith("the two cannot be told apart (difference 0.03 ± 0.03).")
-    assert "rose from 0.30" in headline(summary(final=result(0.357, 0.8)), 1.0)
-
-
-def test_headline_takes_the_asked_temperature() -> None:
-    assert headline(summary(), 0.6).startswith("Held-out pass@1 at T = 0.6 rose from 0.50 ± 0.02 to 0.72 ± 0.02")
-
-
-def test_headline_shows_small_rates_with_enough_digits() -> None:
-    text = headline(summary(start=result(0.0101, 0.1, error=0.0011), final=result(0.0147, 0.1, error=0.0012), control=None), 1.0)
-    assert "rose from 0.010 ± 0.001 to 0.015 ± 0.001" in text
-
-
-@pytest.mark.parametrize(
-    ("changes", "words"),
-    [
-        ({"control": None}, "Whether supervised steps alone would have done as much was not tried."),
-        ({"final": None}, "was 0.30 ± 0.02 before online training; there is no result after it yet."),
-        ({"start": None}, "is 0.52 ± 0.02 after online training; there is no result from before it."),
-        ({"start": None, "control": None, "final": None}, "No model of this run has been evaluated yet."),
-    ],
-)
-def test_headline_says_what_is_missing(changes: dict, words: str) -> None:
-    assert headline(summary(**changes), 1.0).endswith(words)
-
-
-@pytest.mark.parametrize(
-    ("control", "words"),
-    [
-        (result(0.33, 0.8), "is 0.30 ± 0.02 before and 0.33 ± 0.02 after the control's supervised steps"),
-        (None, "is 0.30 ± 0.02"),
-    ],
-)
-def test_headline_of_a_run_without_online_training_by_choice(control: StageResult | None, words: str) -> None:
-    text = headline(summary(final=None, control=control), 1.0, online=False)
-    assert text == f"Held-out pass@1 at T = 1.0 {words}; the recipe asks for no online training."
-
-
 # -- the page
 
 
@@ -156,7 +94,7 @@ def test_page_shows_the_run(tmp_path: Path) -> None:
     assert "corpus, in which 50% of the programs carry an injected bug" in words
     assert "not finished" not in words
     assert "Not drawn" not in words
-    assert len(re.findall("<svg ", (tmp_path / "run" / "report.html").read_text())) == 13
+    assert len(re.findall("<svg ", (tmp_path / "run" / "report.html").read_text())) == 14
     assert "The objective is RLTF's own, a term" in words
 
 
@@ -380,3 +318,40 @@ def test_numbers_that_are_not_there_leave_gaps() -> None:
 def test_summary_alone_is_enough_for_a_page(tmp_path: Path) -> None:
     write_summary(summary(), tmp_path / "summary.json")
     assert "RLTF is ahead by" in _words(_page(tmp_path))
+
+
+# -- difficulties, and what visible tests hide
+
+
+def _figures(rate: float, problems: int) -> Figures:
+    interval = {"1": (rate - 0.1, rate + 0.1)}
+    return Figures(problems=problems, programs=8 * problems, pass_at_k={"1": rate}, intervals=interval, outcomes={}, errors={})
+
+
+def _with(found: StageResult, **changes: object) -> StageResult:
+    """The result with its evaluation at T = 1.0 changed."""
+    changed = msgspec.structs.replace(found.evaluations["T=1.0"], **changes)
+    return msgspec.structs.replace(found, evaluations=found.evaluations | {"T=1.0": changed})
+
+
+def test_page_compares_models_by_difficulty_and_by_what_visible_tests_hide(tmp_path: Path) -> None:
+    parts = {"competition": _figures(0.2, 50), "introductory": _figures(0.6, 100)}
+    gap = Gap(programs=1200, visible=0.554, both=0.501, overfit=64)
+    text = _words(_page(write_run(tmp_path, final=_with(result(0.52, 0.79), by_difficulty=parts, gap=gap))))
+    assert "pass@1 at T = 1.0 by difficulty, with 95 % intervals over problems" in text
+    assert "introductory, 100 problems – – 0.60 (0.50 … 0.70) competition, 50 problems – – 0.20 (0.10 … 0.30)" in text
+    assert "pass the visible tests – – 55.4% pass the hidden ones as well – – 50.1%" in text
+
+
+def test_summaries_from_before_difficulties_were_kept_are_still_read(tmp_path: Path) -> None:
+    folder = write_run(tmp_path)
+    written = json.loads((folder / "summary.json").read_bytes())
+    for stage in ("start", "control", "final"):
+        for evaluation in written[stage]["evaluations"].values():
+            for key in ("intervals", "errors", "by_difficulty", "gap", "passed"):
+                del evaluation[key]
+    (folder / "summary.json").write_text(json.dumps(written))
+    text = _words(_page(folder))
+    assert "Held-out pass@1 at T = 1.0 rose" in text
+    assert "with 95 % intervals" not in text
+    assert "visible tests" not in text.replace("hidden and visible tests", "")

@@ -13,6 +13,7 @@ import psutil
 import pytest
 
 from contracts import metrics as m
+from contracts.evaluation import read_evaluation
 from contracts.recipe import load_recipe
 from contracts.records import Problem, Test
 from contracts.summary import read_summary
@@ -26,6 +27,9 @@ from tests.small_run import ROOT, SMALL, command, losses, online_rows, run
 pytestmark = pytest.mark.slow
 
 
+ADAPTERS = ("model.lora.rank=4", "learner.pack_tokens=400", "weights.checksum=true")
+
+
 def test_a_run_ends_with_everything_a_user_looks_for(tmp_path: Path) -> None:
     summary = run(tmp_path)
     folder = tmp_path / "small"
@@ -37,8 +41,17 @@ def test_a_run_ends_with_everything_a_user_looks_for(tmp_path: Path) -> None:
         assert (result.problems, result.judged_by) == (6, "hidden tests")
         assert result.evaluations["T=1.0"].samples_per_problem == 2
         assert sum(result.evaluations["T=1.0"].outcomes.values()) == pytest.approx(1)
+        assert result.evaluations["T=1.0"].gap is not None, "primer has hidden tests"
+        assert set(result.evaluations["T=1.0"].intervals) == {"1", "2"}
     assert summary.samples_trained == 4 * 8
     assert summary.samples_labelled == sum(summary.outcomes.values()) >= summary.samples_trained
+    for stage in ("start", "control", "final"):
+        lines = (folder / "evaluations" / stage / "samples.jsonl").read_bytes().splitlines()
+        assert len(lines) == 6 * (1 + 2 + 2)
+        assert read_evaluation(folder / "evaluations" / stage / "summary.json").result == getattr(summary, stage)
+    last = online_rows(tmp_path)[-1]
+    assert last[m.DIFFICULTIES.name] == {"introductory": sum(last[m.SAMPLES.name].values())}
+    assert sum(last[m.PASSES.name].values()) == last[m.SAMPLES.name].get("pass", 0)
     assert summary.versions_published == 4
     assert summary.lag.bound is not None
     assert 0 <= summary.lag.mean <= summary.lag.maximum <= summary.lag.bound
@@ -62,8 +75,9 @@ def test_a_run_ends_with_everything_a_user_looks_for(tmp_path: Path) -> None:
         ("learner.ranks=2", "deepspeed.zero_stage=3", "weights.checksum=true"),
         ("actors.count=2", "executors.count=2", "executors.cores=2", "deepspeed.zero_stage=1", "buffer.overflow=drop_oldest"),
         ("model.kind=encoder_decoder", "objective.baseline=greedy", "weights.sync_every=2"),
+        (*ADAPTERS, "learner.ranks=2", "deepspeed.zero_stage=3", "learner.activation_checkpointing=true", "objective.kl=0.1"),
     ],
-    ids=["zero2", "zero3", "two-of-each", "encoder-decoder"],
+    ids=["zero2", "zero3", "two-of-each", "encoder-decoder", "adapters"],
 )
 def test_runs_of_every_shape_end_well(tmp_path: Path, settings: tuple[str, ...]) -> None:
     summary = run(tmp_path, "control=false", *settings)
@@ -158,10 +172,15 @@ def test_doctor_finds_what_a_run_needs() -> None:
         assert finding in " ".join(done.stdout.split())
 
 
-@pytest.mark.parametrize("held_back", [False, True], ids=["newest weights", "two publications behind"])
-def test_the_real_loop_does_what_the_boring_one_does(tmp_path: Path, held_back: bool) -> None:
+@pytest.mark.parametrize(
+    ("held_back", "adapted"),
+    [(False, False), (True, False), (True, True)],
+    ids=["newest weights", "two publications behind", "adapters, two publications behind"],
+)
+def test_the_real_loop_does_what_the_boring_one_does(tmp_path: Path, held_back: bool, adapted: bool) -> None:
     settings = ("sampling.problems_per_batch=4", "weights.sync_every=1", "weights.hold_back=2", "weights.checksum=true")
-    summary = run(tmp_path, *DETERMINISTIC, *(settings if held_back else ()))
+    adapters = (*ADAPTERS, "learner.optimizer.lr=0.01") if adapted else ()
+    summary = run(tmp_path, *DETERMINISTIC, *(settings if held_back else ()), *adapters)
     folder = tmp_path / "small"
     recipe = load_recipe(folder / "config.yaml")
     problems, _ = read_folder(folder / "problems" / "train")

@@ -50,6 +50,16 @@ def test_a_read_only_output_folder_is_refused(tmp_path: Path) -> None:
         check_run(load_recipe(ROOT / RECIPE, (f"output={tmp_path}",)), resume=False)
 
 
+@pytest.mark.parametrize("place", ["local", "local~previous"])
+def test_a_run_never_replaces_the_model_that_it_begins_from(tmp_path: Path, place: str) -> None:
+    begun(tmp_path)
+    model = tmp_path / place / "checkpoints" / "final"
+    model.mkdir(parents=True)
+    line = refused(tmp_path, "train", RECIPE, f"model.path={model}")
+    assert f"{model} is to be read, and {tmp_path / place} makes way for what is to be written. Choose another name=…" in line
+    assert model.is_dir()
+
+
 def test_beginning_anew_replaces_a_run_and_keeps_nothing_of_it(tmp_path: Path) -> None:
     recipe = begun(tmp_path)
     state = RunFolder(recipe.folder).begin(recipe, resume=False)

@@ -1,5 +1,6 @@
 """What a user watches while a model learns: the training signals' plots, and the objective in words."""
 
+import math
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -99,6 +100,24 @@ def test_signals_are_drawn_from_their_metrics(
 def test_signals_without_numbers_are_not_drawn(draw: Callable[[plots.Rows], str | None]) -> None:
     assert draw(_rows()) is None
     assert draw([]) is None
+
+
+def test_difficulties_are_drawn_where_there_are_some() -> None:
+    """Of 10 easy programs a step none, 8 and 4 pass; hard ones come in the second step alone, and 1 of 5 passes."""
+    made = [{"easy": 10}, {"easy": 20, "hard": 5}, {"easy": 30, "hard": 5}]
+    passed = [{}, {"easy": 8, "hard": 1}, {"easy": 12, "hard": 1}]
+    rows = [
+        {"step": step, "samples_by_difficulty_total": made[step], "passes_by_difficulty_total": passed[step]} for step in range(3)
+    ]
+    steps, rates = plots.pass_rates(rows)
+    assert steps.tolist() == [0, 1, 2]
+    assert list(rates) == ["easy", "hard"]
+    assert rates["easy"].tolist() == pytest.approx([0.0, 0.8, 0.4])
+    assert rates["hard"].tolist() == pytest.approx([math.nan, 0.2, math.nan], nan_ok=True)
+    drawing = plots.pass_by_difficulty(rows) or ""
+    assert drawing.index(">easy<") < drawing.index(">hard<")
+    assert plots.pass_by_difficulty([{"step": 1, "samples_by_difficulty_total": {"easy": 1}}] * 3) is None
+    assert plots.pass_by_difficulty([]) is None
 
 
 def test_large_ratios_take_a_logarithmic_scale() -> None:

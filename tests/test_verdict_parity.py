@@ -44,6 +44,7 @@ def rows(cases: list[Case], verdicts: list[Verdict]) -> list[Compared]:
     return parity.compared(cases, verdicts, verdicts, [None] * len(cases))
 
 
+@pytest.mark.slow
 def test_agreement_is_as_asked_and_as_documented(rows: list[Compared]) -> None:
     found = {name: figures for (name, _), figures in parity.agreements(rows).items()}
     assert all(agree >= asked * total for agree, total, asked in found.values())

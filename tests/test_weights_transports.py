@@ -12,9 +12,11 @@ import pytest
 import torch
 import torch.multiprocessing as mp
 from torch import Tensor
+from transformers import PreTrainedModel
 
 from tests.tiny_models import tiny_model
-from weights.buckets import Layout, checksum, flatten_into, plan_layout
+from weights.base import Arrival
+from weights.buckets import checksum, flatten_into, layout_of
 from weights.ipc import IpcSink, IpcSource, open_cuda, share_cuda
 from weights.publisher import Publisher, Receiver
 from weights.select import make_sink, make_source
@@ -35,37 +37,40 @@ def parameter_sum(model: torch.nn.Module) -> int:
     return checksum(value.reshape(-1) for value in model.parameters())
 
 
-def layout_of(model: torch.nn.Module) -> Layout:
-    return plan_layout([(name, tuple(value.shape), value.dtype) for name, value in model.named_parameters()], 8192)
+def half_frozen(seed: int) -> PreTrainedModel:
+    """A model whose embeddings and last layer are not trained."""
+    model = tiny_model(seed=seed)
+    for name, parameter in model.named_parameters():
+        parameter.requires_grad_("layers.0" in name)
+    return model
 
 
 def learn(port: int, folder: Path) -> None:
-    """The learner's process: two publications, the weights changed in between and right after each."""
-    model = tiny_model(seed=0)
-    layout = layout_of(model)
+    """The learner's process: two publications, trained weights changed in between and right after each; the first has all."""
+    model = half_frozen(seed=0)
+    layout = layout_of(model, 8192)
     publisher = Publisher(make_source("gloo", ("127.0.0.1", port), SINKS), layout, "cpu")
     published = []
-    for version in VERSIONS:
+    for version, buckets in zip(VERSIONS, (len(layout.buckets), layout.trained), strict=True):
         with torch.no_grad():
             for parameter in model.parameters():
-                parameter.add_(0.1)
-        publisher.wait()
-        for buffer, bucket in zip(publisher.staging, layout.buckets, strict=True):
+                parameter.add_(0.1 * parameter.requires_grad)
+        staging = publisher.stage(buckets)
+        for buffer, bucket in zip(staging, layout.buckets, strict=False):
             flatten_into(buffer, bucket, dict(model.named_parameters()))
-        publisher.send(version)
-        published.append((version, checksum(publisher.staging), parameter_sum(model)))
+        publisher.send(publisher.due(version, staging))
+        published.append((version, checksum(staging), parameter_sum(model)))
     publisher.close()
     (folder / "source.json").write_text(json.dumps(published))
 
 
 def sample(index: int, port: int, folder: Path) -> None:
     """A sampler's process: other weights to begin with; takes both publications over."""
-    model = tiny_model(seed=1 + index)
-    receiver = Receiver(make_sink("gloo", ("127.0.0.1", port), index, SINKS), layout_of(model), "cpu")
+    model = half_frozen(seed=1 + index)
+    receiver = Receiver(make_sink("gloo", ("127.0.0.1", port), index, SINKS), layout_of(model, 8192), "cpu")
     taken = []
     for _ in VERSIONS:
-        version = receiver.receive()
-        staged = receiver.checksum()
+        version, staged = receiver.receive(check=True)
         assert receiver.apply(dict(model.named_parameters())) == version
         taken.append((version, staged, parameter_sum(model)))
     receiver.close()
@@ -108,6 +113,10 @@ class SharedMemory:
         return tensor
 
 
+def receive(sink: IpcSink, buckets: list[Tensor]) -> Arrival:
+    return sink.receive(lambda count: buckets[:count])
+
+
 def test_ipc_returns_only_when_every_sink_has_copied_and_maps_each_bucket_once() -> None:
     address = ("127.0.0.1", free_port())
     memory = SharedMemory()
@@ -120,13 +129,21 @@ def test_ipc_returns_only_when_every_sink_has_copied_and_maps_each_bucket_once()
             for bucket in buckets:
                 bucket.fill_(version)
             sending = learner.submit(source.send, version, buckets)
-            assert sinks[order[0]].receive(copies[order[0]]) == version
+            assert receive(sinks[order[0]], copies[order[0]]) == (version, 2)
             with pytest.raises(TimeoutError):  # one sink is missing: however long it is waited for, it must not return
                 sending.result(0.2)
-            assert sinks[order[1]].receive(copies[order[1]]) == version
+            assert receive(sinks[order[1]], copies[order[1]]) == (version, 2)
             sending.result(30)
             for copy in copies:
                 assert [bucket.tolist() for bucket in copy] == [bucket.tolist() for bucket in buckets]
+    with ThreadPoolExecutor(1) as learner:  # and one that holds the first bucket alone
+        buckets[0].fill_(9)
+        buckets[1].fill_(9)
+        sending = learner.submit(source.send, 9, buckets[:1])
+        for sink, copy in zip(sinks, copies, strict=True):
+            assert receive(sink, copy) == (9, 1)
+            assert [bucket[0].item() for bucket in copy] == [9, VERSIONS[-1]]
+        sending.result(30)
     assert [id(tensor) for tensor in memory.shared] == [id(bucket) for bucket in buckets] * SINKS
     assert sorted(memory.opened) == [0, 1, 2, 3], "each sink maps handles of its own"
     for end in (*sinks, source):
@@ -141,7 +158,7 @@ def test_ipc_publications_are_not_lost_on_a_sink_that_joins_late() -> None:
     with ThreadPoolExecutor(1) as learner:
         sending = learner.submit(source.send, 1, [bucket])
         sink = IpcSink(address, 0, memory.open)
-        assert sink.receive([copy]) == 1
+        assert receive(sink, [copy]) == (1, 1)
         sending.result(30)
     assert torch.equal(copy, bucket)
     sink.close()

@@ -39,9 +39,23 @@ class Layout(msgspec.Struct, frozen=True):
     """How a model's parameters are laid out in buckets."""
 
     buckets: tuple[Bucket, ...]
+    trained: int
+    """The first so many hold what is trained; the others stay as they are while a stage lasts."""
 
 
-def plan_layout(parameters: Iterable[tuple[str, tuple[int, ...], torch.dtype]], bucket_bytes: int) -> Layout:
+Described = tuple[str, tuple[int, ...], torch.dtype]
+
+
+def layout_of(model: torch.nn.Module, bucket_bytes: int) -> Layout:
+    """The layout of a model: what requires a gradient comes first."""
+    described: dict[bool, list[Described]] = {True: [], False: []}
+    for name, value in model.named_parameters():
+        described[value.requires_grad].append((name, tuple(value.shape), value.dtype))
+    trained, frozen = (plan_buckets(described[kind], bucket_bytes) for kind in (True, False))
+    return Layout((*trained, *frozen), len(trained))
+
+
+def plan_buckets(parameters: Iterable[Described], bucket_bytes: int) -> tuple[Bucket, ...]:
     """Put parameters, in order, into buckets of one dtype and at most `bucket_bytes` (a larger one gets its own)."""
     buckets: list[Bucket] = []
     slots: list[Slot] = []
@@ -55,12 +69,12 @@ def plan_layout(parameters: Iterable[tuple[str, tuple[int, ...], torch.dtype]], 
         size, dtype = size + elements, str(kind)
     if slots:
         buckets.append(Bucket(dtype, size, tuple(slots)))
-    return Layout(tuple(buckets))
+    return tuple(buckets)
 
 
-def allocate(layout: Layout, device: str | torch.device = "cpu") -> list[Tensor]:
-    """Empty flat buffers for a layout, [size] each."""
-    return [torch.empty(bucket.size, dtype=dtype_of(bucket), device=device) for bucket in layout.buckets]
+def allocate(buckets: Iterable[Bucket], device: str | torch.device = "cpu") -> list[Tensor]:
+    """Empty flat buffers, [size] each."""
+    return [torch.empty(bucket.size, dtype=dtype_of(bucket), device=device) for bucket in buckets]
 
 
 def flatten_into(buffer: Tensor, bucket: Bucket, parameters: Mapping[str, Tensor]) -> None:

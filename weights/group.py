@@ -14,7 +14,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from weights.base import Sink, Source
+from weights.base import Arrival, Sink, Source, Staging
 
 SOURCE = 0
 TIMEOUT = timedelta(minutes=10)
@@ -43,8 +43,8 @@ class _Group:
         if self._device.type == "cuda":
             torch.cuda.current_stream().synchronize()
 
-    def header(self, version: int = 0) -> Tensor:
-        return torch.tensor([version], dtype=torch.int64, device=self._device)
+    def header(self, version: int = 0, buckets: int = 0) -> Tensor:
+        return torch.tensor([version, buckets], dtype=torch.int64, device=self._device)
 
     def close(self) -> None:
         self._group.shutdown()
@@ -54,7 +54,7 @@ class GroupSource(_Group, Source):
     """Rank 0 of the group."""
 
     def send(self, version: int, buckets: Sequence[Tensor]) -> None:
-        self.broadcast(self.header(version))
+        self.broadcast(self.header(version, len(buckets)))
         for bucket in buckets:
             self.broadcast(bucket)
 
@@ -62,9 +62,10 @@ class GroupSource(_Group, Source):
 class GroupSink(_Group, Sink):
     """A sampler's end."""
 
-    def receive(self, buckets: Sequence[Tensor]) -> int:
+    def receive(self, staging: Staging) -> Arrival:
         header = self.header()
         self.broadcast(header)
-        for bucket in buckets:
+        arrival = Arrival(*map(int, header.tolist()))
+        for bucket in staging(arrival.buckets):
             self.broadcast(bucket)
-        return int(header.item())
+        return arrival

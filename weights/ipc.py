@@ -1,7 +1,7 @@
 """CUDA IPC, for samplers that share the learner's GPU: they map its staging buckets and copy out of them.
 
-A TCP store carries the signals: the source announces publication n with its version, every sink acknowledges when it has
-copied, and only then does the source return. Plain data goes over the wire, no pickle.
+A TCP store carries the signals: the source announces publication n with its version and its number of buckets, every sink
+acknowledges when it has copied, and only then does the source return. Plain data goes over the wire, no pickle.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from weights.base import Sink, Source
+from weights.base import Arrival, Sink, Source, Staging
 from weights.group import TIMEOUT
 
 Share = Callable[[Tensor], bytes]
@@ -49,7 +49,9 @@ def open_cuda(payload: bytes, like: Tensor) -> Tensor:
 
 
 class IpcSource(Source):
-    """The learner's end; it always sends the same buckets."""
+    """The learner's end; it always sends the same buckets, all of them at first."""
+
+    keeps_buckets = True
 
     def __init__(self, address: tuple[str, int], sinks: int, share: Share = share_cuda) -> None:
         self._store = dist.TCPStore(*address, is_master=True, timeout=TIMEOUT, wait_for_workers=False)
@@ -65,7 +67,7 @@ class IpcSource(Source):
         if torch.cuda.is_available():
             torch.cuda.synchronize()
         self._sent += 1
-        self._store.set(f"version/{self._sent}", str(version))
+        self._store.set(f"sent/{self._sent}", f"{version} {len(buckets)}")
         self._store.wait([f"copied/{self._sent}/{sink}" for sink in range(self._sinks)], TIMEOUT)
 
     def close(self) -> None:
@@ -82,18 +84,19 @@ class IpcSink(Sink):
         self._received = 0
         self._mapped: list[Tensor] = []
 
-    def receive(self, buckets: Sequence[Tensor]) -> int:
+    def receive(self, staging: Staging) -> Arrival:
         self._received += 1
-        version = int(self._store.get(f"version/{self._received}"))
+        arrival = Arrival(*map(int, self._store.get(f"sent/{self._received}").split()))
+        buckets = staging(arrival.buckets)
         if not self._mapped:
             handles = [self._store.get(f"handle/{self._index}/{i}") for i in range(len(buckets))]
             self._mapped = [self._open(handle, bucket) for handle, bucket in zip(handles, buckets, strict=True)]
-        for bucket, shared in zip(buckets, self._mapped, strict=True):
+        for bucket, shared in zip(buckets, self._mapped, strict=False):
             bucket.copy_(shared)
         if torch.cuda.is_available():
             torch.cuda.synchronize()
         self._store.set(f"copied/{self._received}/{self._index}", "yes")
-        return version
+        return arrival
 
     def close(self) -> None:
         self._mapped.clear()

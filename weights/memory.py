@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
-from weights.base import Sink, Source
+from weights.base import Arrival, Sink, Source, Staging
 
 
 class MemoryTransport(Source, Sink):
@@ -19,11 +19,11 @@ class MemoryTransport(Source, Sink):
     def send(self, version: int, buckets: Sequence[Tensor]) -> None:
         self._sent.append((version, [bucket.clone() for bucket in buckets]))
 
-    def receive(self, buckets: Sequence[Tensor]) -> int:
+    def receive(self, staging: Staging) -> Arrival:
         version, sent = self._sent.popleft()
-        for bucket, content in zip(buckets, sent, strict=True):
+        for bucket, content in zip(staging(len(sent)), sent, strict=True):
             bucket.copy_(content)
-        return version
+        return Arrival(version, len(sent))
 
     def close(self) -> None:
         self._sent.clear()

@@ -1,17 +1,29 @@
-"""Staging on both ends: the learner goes on while weights are sent, the sampler goes on while they arrive."""
+"""Staging on both ends: the learner goes on while weights are sent, the sampler goes on while they arrive.
+
+What is trained travels each time. What is frozen travels with a stage's first publication and is staged only meanwhile.
+"""
 
 from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from weights.base import Sink, Source
 from weights.buckets import Layout, allocate, checksum, scatter_from
+
+
+class Publication(NamedTuple):
+    """What is sent at a time."""
+
+    version: int
+    buckets: Sequence[Tensor]
+    """Flat, the layout's first ones"""
 
 
 class Publisher:
@@ -21,72 +33,101 @@ class Publisher:
     """
 
     def __init__(self, source: Source, layout: Layout, device: str | torch.device, hold_back: int = 0) -> None:
-        self.staging = allocate(layout, device)
-        self._held: deque[tuple[int, list[Tensor]]] = deque(maxlen=hold_back + 1)
+        self._staging = _Staging(layout, device)
+        self._held: deque[Publication] = deque(maxlen=hold_back + 1)
         self._source = source
         self._thread = ThreadPoolExecutor(1, "publisher")
         self._sending: Future[None] | None = None
 
-    def wait(self) -> None:
-        """Return when the staging copy may be overwritten. Raises what the last sending raised."""
+    def stage(self, buckets: int) -> list[Tensor]:
+        """As many buckets, to be filled: the layout's first ones. Waits for the last sending, and raises what that raised."""
         if self._sending is not None:
             self._sending.result()
+        return self._staging(buckets)
 
     def forget(self) -> None:
         """What comes next owes nothing to what was published before: it is sent at once."""
         self._held.clear()
 
-    def hold(self, version: int) -> int:
-        """Keep the staging copy, just filled, and put into it what is due for sending; returns the version of that."""
+    def due(self, version: int, filled: Sequence[Tensor]) -> Publication:
+        """Keep the staging copy, just filled, and put into it what is due for sending."""
         if self._held.maxlen == 1:
-            return version
-        self._held.append((version, [buffer.to("cpu", copy=True) for buffer in self.staging]))
-        oldest, kept = self._held[0]
-        for buffer, content in zip(self.staging, kept, strict=True):
+            return Publication(version, filled)
+        self._held.append(Publication(version, [buffer.to("cpu", copy=True) for buffer in filled]))
+        oldest = self._held[0]
+        self._held[0] = oldest._replace(buckets=oldest.buckets[: self._staging.trained])  # it may be sent again
+        staging = self._staging(len(oldest.buckets))
+        for buffer, content in zip(staging, oldest.buckets, strict=True):
             buffer.copy_(content)
-        return oldest
+        return Publication(oldest.version, staging)
 
-    def send(self, version: int) -> None:
-        """Start sending the staging copy."""
-        self._sending = self._thread.submit(self._source.send, version, self.staging)
+    def send(self, publication: Publication) -> None:
+        """Start sending what is due."""
+        self._sending = self._thread.submit(self._send, publication)
 
     def close(self) -> None:
-        """Finish the sending and leave the group."""
-        self.wait()
+        """Finish the sending and leave the group. Raises what the sending raised."""
+        self.stage(0)
         self._thread.shutdown()
         self._source.close()
+
+    def _send(self, publication: Publication) -> None:
+        self._source.send(*publication)
+        if not self._source.keeps_buckets:
+            self._staging.shrink()
 
 
 class Receiver:
     """A sampler's staging copy: filled in one thread, taken over between batches in another."""
 
     def __init__(self, sink: Sink, layout: Layout, device: str | torch.device) -> None:
-        self._staging = allocate(layout, device)
+        self._staging = _Staging(layout, device)
         self._layout = layout
         self._sink = sink
         self._lock = threading.Lock()
         self._arrived: int | None = None
+        self._buckets = 0
 
-    def receive(self) -> int:
-        """Take the publication that is being sent; returns its version. `apply` waits for a transfer under way."""
+    def receive(self, *, check: bool = False) -> tuple[int, int | None]:
+        """Take the publication that is being sent: its version and, where asked for, the checksum of what came.
+
+        `apply` waits for a transfer under way.
+        """
         with self._lock:
             self._arrived = None  # a transfer that breaks off leaves nothing whole to apply
-            self._arrived = self._sink.receive(self._staging)
-            return self._arrived
+            self._arrived, buckets = self._sink.receive(self._staging)
+            self._buckets = max(self._buckets, buckets)
+            return self._arrived, checksum(self._staging(buckets)) if check else None
 
     def apply(self, parameters: Mapping[str, Tensor]) -> int | None:
         """Copy what has arrived into a model's parameters; returns its version, None where nothing new has."""
         with self._lock:
             version, self._arrived = self._arrived, None
             if version is not None:
-                for buffer, bucket in zip(self._staging, self._layout.buckets, strict=True):
+                for buffer, bucket in zip(self._staging(self._buckets), self._layout.buckets, strict=False):
                     scatter_from(buffer, bucket, parameters)
+                self._buckets = 0
+                self._staging.shrink()
             return version
-
-    def checksum(self) -> int:
-        """Of the staging copy."""
-        return checksum(self._staging)
 
     def close(self) -> None:
         """Leave the group."""
         self._sink.close()
+
+
+class _Staging:
+    """Flat buffers of a layout's first buckets, as many as are asked for."""
+
+    def __init__(self, layout: Layout, device: str | torch.device) -> None:
+        self.trained = layout.trained
+        self._layout = layout
+        self._device = device
+        self._buffers: list[Tensor] = []
+
+    def __call__(self, buckets: int) -> list[Tensor]:
+        self._buffers += allocate(self._layout.buckets[len(self._buffers) : buckets], self._device)
+        return self._buffers[:buckets]
+
+    def shrink(self) -> None:
+        """Keep those of what is trained."""
+        del self._buffers[self.trained :]
