@@ -178,12 +178,12 @@ class Child:
             now = cpu_seconds(self.pid)
             if not done and self._count_reports() and self._seen <= self._expected:
                 mark, look_at = Mark(now, time.monotonic(), queue_seconds(self.pid)), self._bounds.wall_seconds
+            if self._is_too_big(now, done):  # before time: making pages takes more of it on a busy machine
+                return self._end(Ended.MEMORY, mark)
             if now - mark.cpu > self._bounds.cpu_seconds and not done:
                 return self._end(Ended.TIMEOUT, mark)
             if self._has_flooded():
                 return self._end(Ended.OUTPUT_LIMIT, mark)
-            if self._is_too_big(now, done):
-                return self._end(Ended.MEMORY, mark)
             if done or (until is not None and self._seen >= until):
                 return Ran(Ended.REPORTED, self._new_reports(), self._printed(), now - mark.cpu, mark)
             if ended:
