@@ -5,6 +5,8 @@ from __future__ import annotations
 import textwrap
 from typing import NamedTuple
 
+import msgspec
+
 from contracts.records import Category, Detail, Outcome, Problem
 from contracts.records import Test as UnitTest
 
@@ -86,5 +88,10 @@ def case(
     passed: int | None = None,
     instead: Wanted | None = None,
 ) -> Case:
-    """A case; its text may be indented as a whole and begin with an empty line, that is taken off."""
+    """A case; its text may be indented as a whole and begin with an empty line, that is taken off.
+
+    What fills memory or floods has seconds to do it in: on a busy machine pages take many times their usual CPU time.
+    """
+    if wanted.detail in (Detail.MEMORY, Detail.OUTPUT_LIMIT):
+        problem = msgspec.structs.replace(problem, reference_seconds=2.0)
     return Case(name, wanted, textwrap.dedent(text.removeprefix("\n")), problem, passed, instead or wanted)
