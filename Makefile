@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.set-up
 SOURCES := contracts problems models actors executors buffer learner weights rltf
 
-.PHONY: help setup local test lint format bench bench-executors bench-load fuzz parity bench-credit bench-static bench-grow ablate dry-runs clean
+.PHONY: help setup local submit test lint format bench bench-executors bench-load fuzz parity bench-credit bench-static bench-grow bench-metrics ablate dry-runs tools boards dashboards clean
 
 help: ## What there is to make
 	@grep -E '^[a-z][a-z-]*:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 18
@@ -22,6 +22,9 @@ $(STAMP): pyproject.toml constraints.txt
 
 local: setup ## Train a small code model on this machine and show what it learnt: runs/local/report.html
 	$(BIN)/rltf train recipes/local.yaml $(ARGS)
+
+submit: setup ## Train on a Ray cluster: make submit ADDRESS=http://HEAD:8265 RECIPE=recipes/x.yaml OUTPUT=/shared/runs [ARGS=...]
+	$(BIN)/rltf submit $(RECIPE) $(if $(OUTPUT),output=$(OUTPUT)) $(ARGS) $(if $(ADDRESS),--address $(ADDRESS))
 
 test: setup ## All tests, three at a time: many of them wait for processes that they started
 	$(BIN)/pytest --numprocesses 3 --dist worksteal $(ARGS)
@@ -60,6 +63,9 @@ bench-static: setup ## What static analysis finds in published programs, where R
 bench-grow: setup ## Are grown tests right, and what do they find: primer, and APPS, MBPP, HumanEval where RLTF_DATA names them
 	$(BIN)/python -m benchmarks.grow $(ARGS)
 
+bench-metrics: setup ## What metrics cost the driver, and how many series they are at 1,024 actors
+	$(BIN)/python -m benchmarks.metrics $(ARGS)
+
 ablate: setup ## Arms of the objective over three seeds, with intervals: runs/ablation-local/ablation.html (about an hour)
 	$(BIN)/rltf ablate recipes/ablation-local.yaml $(ARGS)
 
@@ -68,5 +74,14 @@ dry-runs: setup ## Try every recipe: its memory at full size, two steps with one
 		echo "== $$recipe"; $(BIN)/rltf train $$recipe --dry-run $(ARGS) || exit $$?; \
 	done
 
+tools: ## Prometheus and promtool, into .tools/ where PATH has none: no root, no service (Debian, Ubuntu)
+	$(PYTHON) -m deploy.tools
+
+boards: setup ## Write the Grafana boards' JSON again, from deploy/grafana/*.py
+	$(BIN)/python -m deploy.grafana
+
+dashboards: setup ## Prometheus and Grafana over runs/, until Ctrl-C (docs/boards.md)
+	$(BIN)/python -m deploy.dashboards $(ARGS)
+
 clean: ## Remove what was made: environment, caches, runs
-	rm -rf $(VENV) runs .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache *.egg-info
+	rm -rf $(VENV) .tools runs .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache *.egg-info

@@ -3,21 +3,42 @@
 from __future__ import annotations
 
 import time
-from typing import Any
+from typing import NamedTuple
 
 import msgspec
 import ray
 import torch
 
 from actors.sampler import Sampler
+from contracts import logs
+from contracts import metrics as m
 from contracts.config import Recipe
+from contracts.counts import Counts, count
+from contracts.network import lead_gloo
 from contracts.records import Problem, decode_problems, encode
 from contracts.sections import SamplingConfig
 from models.load import load_tokenizer
 from models.lora import load_taught
 from weights.buckets import Layout
-from weights.publisher import Receiver
+from weights.publisher import Received, Receiver
 from weights.select import Place, make_sink
+
+
+class Sampled(NamedTuple):
+    """Figures of one sampled batch."""
+
+    seconds: float
+    tokens: int
+    """Generated, those of greedy programs too."""
+    prompt_cut: int
+    """Characters."""
+
+    def counts(self, split: str) -> Counts:
+        """As a run counts them."""
+        counts: Counts = {}
+        count(counts, m.PHASE_SECONDS, "sampling", by=self.seconds)
+        count(counts, m.SAMPLED_TOKENS, split, by=self.tokens)
+        return counts
 
 
 class SamplerActor:
@@ -26,9 +47,10 @@ class SamplerActor:
     Runs with two concurrency groups: `receive` waits for weights in a thread of its own while `sample` works.
     """
 
-    def start(self, recipe: Recipe, model_path: str, problems: bytes) -> None:
+    def start(self, recipe: Recipe, run: str, index: int, model_path: str, problems: bytes) -> logs.Started:
         """Load model and tokenizer. Raises UserError where they cannot be loaded."""
         torch.set_num_threads(recipe.actors.threads)
+        lead_gloo(ray.util.get_node_ip_address())
         self._recipe = recipe
         self._device = "cuda" if torch.cuda.is_available() and recipe.actors.num_gpus else "cpu"
         self._problems: dict[str, Problem] = {problem.id: problem for problem in decode_problems(problems)}
@@ -38,6 +60,7 @@ class SamplerActor:
         self._parameters = dict(model.named_parameters())
         self._version = 0
         self._receiver: Receiver | None = None
+        return logs.begin_actor(run, f"sampler {index}", ray.util.get_node_ip_address())
 
     def place(self) -> Place:
         """Where it runs."""
@@ -50,14 +73,14 @@ class SamplerActor:
         self._receiver = Receiver(make_sink(transport, address, index, sinks), parsed, device)
 
     @ray.method(concurrency_group="weights")
-    def receive(self) -> tuple[int, int | None]:
-        """Take a publication; returns its version and, where the recipe asks for it, a checksum."""
+    def receive(self) -> Received:
+        """Take a publication."""
         assert self._receiver is not None
         return self._receiver.receive(check=self._recipe.weights.checksum)
 
     def sample(
         self, batch: int, ids: list[str], seed: str, greedy: bool, sampling: SamplingConfig | None = None
-    ) -> tuple[bytes, dict[str, Any]]:
+    ) -> tuple[bytes, Sampled]:
         """Sample these problems with the newest weights: the groups as msgpack, and figures for the driver."""
         assert self._receiver is not None
         started = time.perf_counter()
@@ -65,8 +88,9 @@ class SamplerActor:
         self._version = self._version if version is None else version
         problems = [self._problems[key] for key in ids]
         groups = self._sampler.sample(problems, batch=batch, version=self._version, seed=seed, greedy=greedy, sampling=sampling)
-        figures = {"seconds": time.perf_counter() - started, "prompt_cut": sum(group.prompt_cut for group in groups)}
-        return encode(groups), figures
+        seconds = time.perf_counter() - started
+        tokens = sum(len(program.token_ids) for group in groups for program in group.programs)
+        return encode(groups), Sampled(seconds, tokens, prompt_cut=sum(group.prompt_cut for group in groups))
 
 
 def here(device: str) -> Place:

@@ -59,7 +59,7 @@ def measure(hosts: int = HOSTS, seed: int = SEED) -> tuple[dict[tuple[str, str],
             id=case.name, problem_id="p", batch=0, policy_version=0, temperature=1.0, prompt_ids=[1],
             programs=[program, right, right, right],
         )  # fmt: skip
-        entry, _ = label_group(group, [verdict, passing, passing, passing], RewardsConfig())
+        entry = label_group(group, [verdict, passing, passing, passing], RewardsConfig())
         for (kind, spans), found in shares.items():
             objective = ObjectiveConfig(**KINDS[kind], **SPANS[spans])
             row = training_rows(entry, Recipe(name="credit", objective=objective))[0]

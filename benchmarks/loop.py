@@ -35,9 +35,12 @@ from contracts.recipe import load_recipe
 from contracts.records import Problem
 from problems.order import ProblemOrder
 from problems.sets import load_problem_set
-from rltf.cluster import Cluster, connected
-from rltf.loop import OnlineLoop, Values
+from rltf.board import Values
+from rltf.cluster import Cluster
+from rltf.joining import connected
+from rltf.loop import OnlineLoop
 from rltf.progress import Progress
+from rltf.pulse import Pulse
 from rltf.runs import State
 from rltf.serial import serial_loop
 from rltf.train import Run
@@ -93,13 +96,14 @@ def run_actors(recipe: Recipe, model: str, problems: Sequence[Problem]) -> Arm:
         meter.mark()
 
     with tempfile.TemporaryDirectory() as folder, EmbeddedRedis(Path(folder)) as server, connected(recipe):
-        cluster = Cluster(recipe, model, problems, [])
+        cluster = Cluster(recipe, model, problems, [], run=recipe.name, tell=print)
         cluster.open_buffer(server.url, recipe.name)
         cluster.start_learner(model, recipe.learner.optimizer, recipe.steps)
         ray.get(cluster.publish(0))
         buffer = RedisBuffer(server.url, recipe.name, recipe.buffer)
         order = ProblemOrder([problem.id for problem in problems], recipe.seed, recipe.sampling.problems_per_batch)
-        OnlineLoop(cluster, buffer, order, State(run=recipe.name), on_step, lambda state: buffer.commit(state.step)).run()
+        pulse = Pulse(lambda _: None, Path(folder))
+        OnlineLoop(cluster, buffer, order, State(run=recipe.name), on_step, lambda state: buffer.commit(state.step), pulse).run()
     return meter.arm(recipe.samples_per_step)
 
 

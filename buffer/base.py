@@ -83,5 +83,9 @@ class OnlineBuffer(ABC):
         """
 
     @abstractmethod
+    def oldest(self) -> int | None:
+        """The policy version of the group that has waited longest; None where none waits."""
+
+    @abstractmethod
     def counts(self) -> Counts:
         """Running totals."""

@@ -90,6 +90,9 @@ class MemoryBuffer(OnlineBuffer):
                 del self._kept[key]
         self._seen = {key: number for key, number in self._seen.items() if number <= sequence}
 
+    def oldest(self) -> int | None:
+        return next((waiting.version for waiting in self.waiting()), None)
+
     def counts(self) -> Counts:
         return Counts(
             waiting=self._samples(),

@@ -21,22 +21,17 @@ class RedisBuffer(OnlineBuffer):
         """Connect. Raises UserError where `url` is none and where no Redis answers there."""
         try:
             self._client = redis.Redis.from_url(url)
-        except ValueError as err:
-            raise UserError(
-                f"buffer.url={_without_password(url)} is not a Redis URL: {err}", "Write redis://HOST:PORT/0"
-            ) from err
+        except ValueError:  # its text may quote the password
+            raise UserError(f"{_without_secrets(url)} is not a Redis URL", "Write redis://HOST:PORT/0") from None
         self._config = config
         self._prefix = f"rltf:{{{run}}}:"
         try:
             self._client.ping()
         except redis.RedisError as err:
             raise UserError(
-                f"no Redis answers at {_without_password(url)}: {err}", "Start it, mend buffer.url or unset it"
+                f"no Redis answers at {self._place(url)}: {err}", "Start it, mend or unset buffer.url or RLTF_REDIS_URL"
             ) from err
-        self._scripts = {
-            text: self._client.register_script(text)
-            for text in (scripts.APPEND, scripts.WAITING, scripts.DRAW, scripts.EVICT, scripts.COMMIT, scripts.REWIND)
-        }
+        self._scripts = {text: self._client.register_script(text) for text in scripts.ALL}
 
     def append(self, entry: LabelledGroup) -> Append:
         group = entry.group
@@ -70,6 +65,10 @@ class RedisBuffer(OnlineBuffer):
     def rewind(self, steps: int, sequence: int) -> None:
         self._run(scripts.REWIND, steps, sequence)
 
+    def oldest(self) -> int | None:
+        version = self._run(scripts.OLDEST)
+        return None if version is None else int(version)
+
     def counts(self) -> Counts:
         totals = {key.decode(): int(value) for key, value in self._client.hgetall(f"{self._prefix}counts").items()}
         evicted = {key.removeprefix("evicted:"): value for key, value in totals.items() if key.startswith("evicted:")}
@@ -89,7 +88,16 @@ class RedisBuffer(OnlineBuffer):
     def _run(self, script: str, *arguments: Any) -> Any:
         return self._scripts[script](keys=[self._prefix], args=list(arguments))
 
+    def _place(self, url: str) -> str:
+        """Scheme, host or path, and database: what else is in the URL may be secret."""
+        found = self._client.connection_pool.connection_kwargs
+        place = found.get("path") or f"{found.get('host', 'localhost')}:{found.get('port', 6379)}/{found.get('db', 0)}"
+        return f"{url.partition('://')[0]}://{place}"
 
-def _without_password(url: str) -> str:
-    scheme, separator, rest = url.partition("://")
-    return f"{scheme}://{rest.rpartition('@')[2]}" if separator else url.rpartition("@")[2]
+
+def _without_secrets(url: str) -> str:
+    """Of a URL that cannot be read: nothing that is before a host, nothing of a query."""
+    scheme, separator, rest = url.rpartition("://")
+    if "?" in rest:
+        return f"{scheme}{separator}…"
+    return f"{scheme}{separator}{rest.rpartition('@')[2]}"

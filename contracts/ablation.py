@@ -77,6 +77,11 @@ class AblationRecipe(Section):
         """The ablation's folder, absolute."""
         return (self._resolve({}).output / self.name).absolute()
 
+    @cached_property
+    def _shared(self) -> dict[str, Any]:
+        """What all runs have: they tell Prometheus where to scrape them in the place where runs beside the ablation do."""
+        return {"monitor.targets": str(self._resolve({}).monitor.targets_beside(self.folder).absolute())}
+
     def chosen(self, text: str | None) -> tuple[str, ...]:
         """The arms that a text names, "a,b" or "every"; None: the default ones.
 
@@ -96,7 +101,7 @@ class AblationRecipe(Section):
 
         Raises UserError naming a bad key of `base` or `set`.
         """
-        recipe = self._resolve({"name": WARM_START, "output": self._place(seed), "seed": seed})
+        recipe = self._resolve({**self._shared, "name": WARM_START, "output": self._place(seed), "seed": seed})
         return recipe if recipe.warmup.steps else None
 
     def run(self, arm: str, seed: int) -> Recipe:
@@ -106,7 +111,7 @@ class AblationRecipe(Section):
             own |= {"model.path": str(start.folder / "checkpoints" / "start"), "warmup.steps": 0}
         values = leaves(self.arms[arm].set)
         try:
-            recipe = self._resolve(values | own)
+            recipe = self._resolve(self._shared | values | own)
         except UserError as err:
             raise UserError(f"arm {arm}: {err.message}", err.remedy) from err
         if "problems.checked" in values and recipe.problems.heldout_path is None:
@@ -126,7 +131,7 @@ class AblationRecipe(Section):
             raise UserError(
                 f"monitor.prometheus_port={recipe.monitor.prometheus_port} can serve one run at a time, and "
                 f"parallel={self.parallel} are wanted",
-                "Set parallel=1, or monitor.prometheus_port=0",
+                "Set parallel=1, or leave monitor.prometheus_port unset: each run takes a free one",
             )
         return recipe
 

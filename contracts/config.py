@@ -23,9 +23,11 @@ from contracts.sections import (
     NonNegative,
     ProblemsConfig,
     PromptConfig,
+    RayConfig,
     RewardsConfig,
     SamplingConfig,
     Section,
+    UploadUrl,
 )
 from contracts.training import CriticConfig, DeepSpeedConfig, LearnerConfig, WarmupConfig, WeightsConfig
 
@@ -47,8 +49,11 @@ class Recipe(Section):
     """Also train an SL-only control for as many steps from the same start."""
     online: bool = True
     """Train online; false: only what comes before it, as for the supervised arm of a comparison."""
-    ray_address: str | None = None
-    """A running Ray cluster (`auto`: the one this machine belongs to); unset: as RAY_ADDRESS says, else a local one."""
+    upload: UploadUrl = None
+    """Where the run folder is copied to, at checkpoints and at the end: a URL that fsspec knows, such as s3://bucket/runs.
+    Passwords belong into the environment variables of its backend: this key is written to config.yaml."""
+    ray: RayConfig = RayConfig()
+    """The Ray cluster to join."""
     problems: ProblemsConfig = ProblemsConfig()
     """Where problems come from."""
     model: ModelConfig = ModelConfig()

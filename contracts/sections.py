@@ -7,13 +7,66 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
+from urllib.parse import parse_qs
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
 
 Count = Annotated[int, Field(ge=1)]
 NonNegative = Annotated[int, Field(ge=0)]
 Positive = Annotated[float, Field(gt=0)]
 Ratio = Annotated[float, Field(ge=0, le=1)]
+
+
+def _whole_or_a_share(gpus: float) -> float:
+    if gpus > 1 and gpus != int(gpus):
+        raise ValueError(f"{gpus} is neither a share of one GPU nor a whole number of GPUs")
+    return gpus
+
+
+LEAST = 0.0001
+"""Ray counts resources in ten-thousandths."""
+
+
+def _none_or_enough(amount: float) -> float:
+    if 0 < amount < LEAST:
+        raise ValueError(f"{amount:g} is less than Ray can give: {LEAST} is the least")
+    return amount
+
+
+Gpus = Annotated[float, Field(ge=0, allow_inf_nan=False), AfterValidator(_whole_or_a_share), AfterValidator(_none_or_enough)]
+"""GPUs of an actor: some, or a share of one."""
+
+
+def _only_custom(resources: dict[str, float]) -> dict[str, float]:
+    if rays_own := {"CPU", "GPU", "memory", "object_store_memory"} & set(resources):
+        raise ValueError(f"{min(rays_own)} is Ray's own: threads, cores and num_gpus say how much of it an actor takes")
+    return resources
+
+
+Resources = Annotated[dict[str, Annotated[float, Field(ge=LEAST, allow_inf_nan=False)]], AfterValidator(_only_custom)]
+"""Ray's custom resources of an actor, by which a cluster's owner marks nodes: {cpu_node: 0.001} is had by many actors of one."""
+
+
+def _place(url: str | None) -> str | None:
+    """Without a slash at the end; empty is unset. Raises ValueError where nothing would be left, or too much would be told."""
+    if not url:
+        return None
+    scheme, separator, place = url.partition("://")
+    if ":" in (place or url).rpartition("@")[0]:
+        raise ValueError("it holds a password, and is written to config.yaml: use the environment variables of its backend")
+    if not separator or not scheme:
+        raise ValueError(f"{url} is no URL: a folder's is file:///A/FOLDER")
+    if not place.strip("/"):
+        raise ValueError(f"{url} names no place below which copies could be")
+    if scheme in ("file", "local") and not place.startswith("/"):
+        raise ValueError(f"{url} depends on where the run is started: write file:///A/FOLDER")
+    if scheme == "memory":
+        raise ValueError(f"{url} goes when the run has ended: name a place that stays")
+    return url.rstrip("/")
+
+
+UploadUrl = Annotated[str | None, AfterValidator(_place)]
+"""A place that fsspec knows, for a run's copy."""
 
 
 class Section(BaseModel):
@@ -178,8 +231,10 @@ class ActorsConfig(Section):
     """Samplers."""
     threads: Count = 1
     """CPU threads of each."""
-    num_gpus: Annotated[float, Field(ge=0)] = 0
-    """GPUs of each, as Ray counts them."""
+    num_gpus: Gpus = 0
+    """GPUs of each: some, or a share of one."""
+    resources: Resources = {}
+    """Custom resources of Ray that each takes, such as {gpu_node: 0.001}: they say on which nodes samplers may be."""
     in_flight: Count | None = None
     """Sampled batches that may be under way (dispatched, not yet in the buffer), in all; unset: two per sampler."""
 
@@ -191,6 +246,8 @@ class ExecutorsConfig(Section):
     """Executors: Ray actors, spread over the cluster's nodes."""
     cores: Count = 1
     """Programs that one executor runs at a time, each forked from a warm process of its own."""
+    resources: Resources = {}
+    """Custom resources of Ray that each takes, such as {cpu_node: 0.001}: they say on which nodes executors may be."""
     cpu_seconds: Positive = 2.0
     """CPU time that a program may spend on one test; the wall-clock backstop is max(3 × this, this + 2 s)."""
     reference_factor: Positive = 5.0
@@ -215,11 +272,23 @@ class ExecutorsConfig(Section):
     """Run programs although this machine cannot isolate them."""
 
 
+class RayConfig(Section):
+    """The Ray cluster that a run joins, and what it does where that is busy."""
+
+    address: str | None = None
+    """HOST:PORT of its head (`auto`: the cluster that this machine belongs to); unset: as RAY_ADDRESS says, else a local one."""
+    wait_seconds: NonNegative = 600
+    """How long to wait for a cluster that is large enough but busy."""
+    autoscales: bool = False
+    """The cluster adds nodes when asked: ask, and wait for them too."""
+
+
 class BufferConfig(Section):
     """The online buffer, a FIFO of labelled groups over Redis."""
 
     url: str | None = None
-    """redis://… of a running server; unset: one is started for the run and keeps its file in the run folder."""
+    """redis://… of a running server; unset: as RLTF_REDIS_URL says, else one is started for the run and keeps its file in the
+    run folder. Passwords belong into RLTF_REDIS_URL: this key is written to config.yaml."""
     capacity: Count = 6400
     """Samples that wait in the FIFO at most."""
     overflow: Literal["drop_oldest", "block"] = "drop_oldest"
@@ -232,6 +301,14 @@ class BufferConfig(Section):
     """A window used up early: take what is there, draw the same window again, or wait for the next refresh's groups."""
     max_lag: Count = 1000
     """Groups older than this many optimizer steps when drawn are evicted and counted."""
+
+    @field_validator("url")
+    @classmethod
+    def _holds_no_password(cls, url: str | None) -> str | None:
+        arguments = parse_qs(url.partition("?")[2]) if url else {}
+        if url and ("@" in url or any("password" in name or "username" in name for name in arguments)):
+            raise ValueError("it names a user or a password, which would stand in config.yaml: set RLTF_REDIS_URL in its place")
+        return url
 
     @model_validator(mode="after")
     def _reshuffle_needs_uses(self) -> Self:
@@ -307,9 +384,17 @@ class HardwareConfig(Section):
 class MonitorConfig(Section):
     """What can be watched while it runs."""
 
-    prometheus_port: Annotated[int, Field(ge=0, le=65535)] = 0
-    """Port of the Prometheus endpoint; 0: none."""
-    prometheus_host: str = "127.0.0.1"
-    """Address that the endpoint listens on."""
+    prometheus_port: Annotated[int, Field(ge=0, le=65535)] | None = None
+    """Port of the Prometheus endpoint; unset: any free one, 0: no endpoint."""
+    prometheus_host: Annotated[str, Field(min_length=1)] | None = None
+    """Address that the endpoint listens on; unset: this machine alone, or the driver's node where a Ray cluster is joined."""
+    targets: Path | None = None
+    """The folder in which a run's file tells Prometheus where to scrape it; unset: OUTPUT/.prometheus."""
+    tensorboard: bool = False
+    """Also write scalars for TensorBoard, into the run folder."""
     examples: NonNegative = 12
     """Programs with verdicts and penalised tokens kept for the report."""
+
+    def targets_beside(self, run: Path) -> Path:
+        """`targets`, for a run with this folder."""
+        return self.targets or run.parent / ".prometheus"

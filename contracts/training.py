@@ -6,7 +6,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from contracts.sections import Count, NonNegative, Positive, Ratio, Section
+from contracts.sections import Count, Gpus, NonNegative, Positive, Ratio, Resources, Section
 
 
 class OptimizerConfig(Section):
@@ -33,8 +33,12 @@ class LearnerConfig(Section):
     """Data-parallel ranks."""
     threads: Count = 1
     """CPU threads of each."""
-    num_gpus: Annotated[float, Field(ge=0)] = 0
-    """GPUs of each rank, as Ray counts them."""
+    num_gpus: Gpus = 0
+    """GPUs of each rank: some, or a share of one."""
+    resources: Resources = Field(default_factory=dict)
+    """Custom resources of Ray that each rank takes, such as {gpu_node: 0.001}: they say on which nodes ranks may be."""
+    one_node: bool = False
+    """All ranks on one node or not at all; false: on as few as there is room on."""
     batch_samples: Count = 128
     """Programs per optimizer step over all ranks, rounded to whole groups."""
     sl_samples: NonNegative = 128

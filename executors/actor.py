@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import time
-from collections import Counter
-from collections.abc import Iterable
-from itertools import compress
 
 import msgspec
+import ray
 
 from buffer.base import Append
 from buffer.redis_buffer import RedisBuffer
+from contracts import logs
+from contracts import metrics as m
 from contracts.config import Recipe
-from contracts.records import LabelledGroup, Outcome, Verdict, decode_groups, decode_problems, encode, error_kind
+from contracts.counts import Counts, add, count
+from contracts.records import LabelledGroup, decode_groups, decode_problems, encode
 from executors.both import Judged, judge_both
+from executors.counting import counts_of
 from executors.labels import label_batch
 from executors.pool import Pool
 
@@ -23,25 +25,8 @@ POLL_SECONDS = 0.02
 class LabelReport(msgspec.Struct, kw_only=True):
     """What became of one sampled batch."""
 
-    outcomes: dict[str, int]
-    """Outcome → sampled programs that entered the buffer."""
-    errors: dict[str, int]
-    """Kind of error → likewise."""
-    difficulties: dict[str, int]
-    """Difficulty of the problem → likewise."""
-    passes: dict[str, int]
-    """Difficulty → those that pass."""
-    dropped: dict[str, int]
-    """Reason → sampled programs that never entered the buffer."""
-    judged: int
-    """Programs run, greedy ones too."""
-    sandbox_errors: int
-    remembered: int
-    """Programs whose verdict was known from an equal one."""
-    replaced: int
-    """Zygotes that had to be replaced meanwhile."""
-    seconds: float
-    """Busy wall time, not counting waits for room in the buffer."""
+    counts: Counts
+    """Busy time among them: wall time without waits for room in the buffer."""
     example: bytes | None = None
     """One labelled group, where it was asked for."""
 
@@ -49,11 +34,16 @@ class LabelReport(msgspec.Struct, kw_only=True):
 class ExecutorActor:
     """Judges programs on `executors.cores` cores of its node."""
 
-    def start(self, recipe: Recipe, problems: bytes) -> None:
+    def start(self, recipe: Recipe, run: str, index: int, problems: bytes) -> logs.Started:
         """Start the zygotes. Raises UserError where this machine cannot isolate programs."""
         self._recipe = recipe
         self._problems = {problem.id: problem for problem in decode_problems(problems)}
         self._pool = Pool(recipe.executors, recipe.rewards)
+        return logs.begin_actor(run, f"executor {index}", ray.util.get_node_ip_address())
+
+    def tier(self) -> str:
+        """How programs are isolated."""
+        return self._pool.tier.name.lower()
 
     def open_buffer(self, url: str, run: str) -> None:
         """Connect to the online buffer."""
@@ -62,42 +52,26 @@ class ExecutorActor:
     def label(self, payload: bytes, example: bool) -> LabelReport:
         """Judge and label a sampled batch and append its groups, waiting for room where the buffer blocks."""
         started = time.perf_counter()
-        hits, restarts = self._pool.cache_hits, self._pool.restarts
         batch = label_batch(self._pool, decode_groups(payload), self._problems, self._recipe)
-        busy = time.perf_counter() - started
+        counts = counts_of(batch, self._problems)
+        add(counts, self._counted(started))
         for entry in batch.entries:
             self._append(entry)
-        verdicts = list(_sampled_verdicts(batch.entries))
-        kinds = [error_kind(verdict.outcome, verdict.detail, verdict.error_type) for verdict in verdicts]
-        ids = [entry.group.problem_id for entry in batch.entries for _ in range(entry.samples)]
-        difficulties = [self._problems[id_].difficulty for id_ in ids]
-        return LabelReport(
-            outcomes=dict(Counter(verdict.outcome.value for verdict in verdicts)),
-            errors=dict(Counter(kind for kind in kinds if kind)),
-            difficulties=dict(Counter(difficulties)),
-            passes=dict(Counter(compress(difficulties, (verdict.outcome is Outcome.PASS for verdict in verdicts)))),
-            dropped=batch.dropped,
-            judged=batch.judged,
-            sandbox_errors=batch.sandbox_errors,
-            remembered=self._pool.cache_hits - hits,
-            replaced=self._pool.restarts - restarts,
-            seconds=busy,
-            example=encode(batch.entries[0]) if example and batch.entries else None,
-        )
+        return LabelReport(counts=counts, example=encode(batch.entries[0]) if example and batch.entries else None)
 
-    def judge(self, payload: bytes) -> list[Judged]:
+    def judge(self, payload: bytes) -> tuple[list[Judged], Counts]:
         """The results of a sampled batch by hidden tests and visible ones, program by program; nothing enters the buffer."""
+        started = time.perf_counter()
         groups = decode_groups(payload)
         programs = ((self._problems[group.problem_id], program.code) for group in groups for program in group.programs)
-        return list(judge_both(self._pool, programs))
+        return list(judge_both(self._pool, programs)), self._counted(started)
+
+    def _counted(self, started: float) -> Counts:
+        """What the judges counted for a batch, and the time since it was begun."""
+        counts = self._pool.collect()
+        count(counts, m.PHASE_SECONDS, "executing", by=time.perf_counter() - started)
+        return counts
 
     def _append(self, entry: LabelledGroup) -> None:
         while self._buffer.append(entry) is Append.FULL:
             time.sleep(POLL_SECONDS)
-
-
-def _sampled_verdicts(entries: Iterable[LabelledGroup]) -> Iterable[Verdict]:
-    for entry in entries:
-        for program, verdict in zip(entry.group.programs, entry.verdicts, strict=True):
-            if not program.greedy:
-                yield verdict

@@ -14,6 +14,8 @@ from typing import Self
 
 import msgspec
 
+from contracts import metrics as m
+from contracts.counts import Counts, count
 from contracts.errors import UserError
 from contracts.records import Outcome, Problem, Test, TestKind, TestResult, Trust, Verdict
 from contracts.sections import ExecutorsConfig, RewardsConfig
@@ -51,6 +53,8 @@ class Executor:
         self._workers: dict[tuple[str, bool, bool], Worker] = {}
         self._inputs: dict[bool, _Inputs] = {}
         self._since_canary = 0
+        self._counts: Counts = {}
+        self._restarts_told = 0
         self._limits = Limits(address_space=(4 * config.memory_mb << 20) + (4 << 30))
         self._analyser = Analyser(config, self.tier, self._limits) if config.analyse else None
         self._worker(config.prelude)
@@ -85,6 +89,14 @@ class Executor:
         """How often a zygote had to be replaced."""
         return sum(worker.restarts for worker in self._all_workers())
 
+    def collect(self) -> Counts:
+        """What was counted since this was last asked: canaries, and zygotes that had to be replaced."""
+        counts, self._counts = self._counts, {}
+        if new := self.restarts - self._restarts_told:
+            count(counts, m.REPLACED, by=new)
+            self._restarts_told += new
+        return counts
+
     @property
     def zygotes(self) -> list[int]:
         """Process ids of the zygotes, as far as they were needed."""
@@ -93,14 +105,16 @@ class Executor:
     def is_healthy(self) -> bool:
         """Does it judge a right and a wrong program right?"""
         self._since_canary = 0
+        return all(self._is_right(text, outcome) for text, outcome in _CANARIES.items())
+
+    def _is_right(self, canary: str, outcome: Outcome) -> bool:
+        task = self._task(_CANARY, _CANARY.tests, canary, hidden=False)
         try:
-            for text, outcome in _CANARIES.items():
-                task = self._task(_CANARY, _CANARY.tests, text, hidden=False)
-                if self._verdict(_CANARY, task).outcome is not outcome:
-                    return False
+            right = self._verdict(_CANARY, task).outcome is outcome
         except (ZygoteDied, OSError):
-            return False
-        return True
+            return False  # it is to be replaced, and has judged nothing wrong
+        count(self._counts, m.CANARIES, "right" if right else "wrong")
+        return right
 
     def _recovers(self) -> bool:
         """Replace the zygotes: do the new ones judge known programs right?"""

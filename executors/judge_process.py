@@ -17,6 +17,8 @@ from multiprocessing.connection import Connection
 
 import msgspec
 
+from contracts import metrics as m
+from contracts.counts import Counts, add, count
 from contracts.errors import UserError
 from contracts.records import Outcome, Problem, Verdict
 from contracts.sections import ExecutorsConfig, RewardsConfig
@@ -50,8 +52,9 @@ class _Answer(msgspec.Struct, array_like=True):
     refusal: tuple[str, str] | None
     """What was wrong and the remedy, of a UserError."""
     tier: int
-    restarts: int
     zygotes: list[int]
+    counts: Counts
+    """Since the answer before."""
 
 
 class JudgeProcess:
@@ -62,10 +65,8 @@ class JudgeProcess:
         self._start = _Start(config.model_dump_json(), rewards.model_dump_json(), tier)
         self._problems: OrderedDict[int, tuple[int, Problem]] = OrderedDict()
         self._count = 0
-        self.restarts = 0
-        """How often this process, or a zygote of its own, had to be replaced."""
+        self._counts: Counts = {}
         self.zygotes: list[int] = []
-        self._replaced = 0
         self._open()
 
     @property
@@ -81,12 +82,17 @@ class JudgeProcess:
         except (OSError, EOFError, UserError) as err:
             if isinstance(err, UserError):
                 raise
-            self._replaced += 1
+            count(self._counts, m.REPLACED)
             self.close()
             self._open()
             return Verdict(outcome=Outcome.SANDBOX_ERROR, message="the judge's process was lost")
         assert answer.verdict is not None
         return answer.verdict
+
+    def collect(self) -> Counts:
+        """As Executor.collect does; this process counts as a zygote, those that it took with it don't."""
+        counts, self._counts = self._counts, {}
+        return counts
 
     def close(self) -> None:
         """End the process and its zygotes."""
@@ -132,7 +138,8 @@ class JudgeProcess:
         if not self._connection.poll(patience):
             raise TimeoutError
         answer = msgspec.msgpack.decode(self._connection.recv_bytes(), type=_Answer)
-        self.tier, self.zygotes, self.restarts = Tier(answer.tier), answer.zygotes, self._replaced + answer.restarts
+        self.tier, self.zygotes = Tier(answer.tier), answer.zygotes
+        add(self._counts, answer.counts)
         if answer.refusal is not None:
             raise UserError(*answer.refusal)
         return answer
@@ -153,14 +160,14 @@ def _serve(connection: Connection) -> None:
     try:
         executor = Executor(config, rewards, tier)
     except UserError as err:
-        connection.send_bytes(msgspec.msgpack.encode(_Answer(None, (err.message, err.remedy), 0, 0, [])))
+        connection.send_bytes(msgspec.msgpack.encode(_Answer(None, (err.message, err.remedy), 0, [], {})))
         return
     decoder = msgspec.msgpack.Decoder(_Request)
     with executor:
         verdict: Verdict | None = None
         refusal: tuple[str, str] | None = None
         while True:
-            answer = _Answer(verdict, refusal, executor.tier, executor.restarts, executor.zygotes)
+            answer = _Answer(verdict, refusal, executor.tier, executor.zygotes, executor.collect())
             connection.send_bytes(msgspec.msgpack.encode(answer))
             request = decoder.decode(connection.recv_bytes())
             if request.problem is not None:

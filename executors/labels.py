@@ -40,17 +40,17 @@ def label(program: Program, verdict: Verdict, rewards: RewardsConfig) -> Labels:
     )
 
 
-def label_group(group: Group, verdicts: Iterable[Verdict], rewards: RewardsConfig) -> tuple[LabelledGroup, int]:
-    """The group with its verdicts and labels, and how many of its programs were dropped for a SANDBOX_ERROR."""
+def label_group(group: Group, verdicts: Iterable[Verdict], rewards: RewardsConfig) -> LabelledGroup:
+    """The group with its verdicts and labels, without the programs that ended in a SANDBOX_ERROR."""
     judged = [
         (program, verdict)
         for program, verdict in zip(group.programs, verdicts, strict=True)
         if verdict.outcome is not Outcome.SANDBOX_ERROR
     ]
-    dropped = len(group.programs) - len(judged)
-    kept = group if not dropped else msgspec.structs.replace(group, programs=[program for program, _ in judged])
+    whole = len(judged) == len(group.programs)
+    kept = group if whole else msgspec.structs.replace(group, programs=[program for program, _ in judged])
     labels = [label(program, verdict, rewards) for program, verdict in judged]
-    return LabelledGroup(group=kept, verdicts=[verdict for _, verdict in judged], labels=labels), dropped
+    return LabelledGroup(group=kept, verdicts=[verdict for _, verdict in judged], labels=labels)
 
 
 class LabelledBatch(NamedTuple):
@@ -60,10 +60,6 @@ class LabelledBatch(NamedTuple):
     """Groups to train on."""
     dropped: dict[str, int]
     """Reason (truncated, sandbox_error, unusable) → sampled programs that are in no entry."""
-    judged: int
-    """Programs run, greedy ones too."""
-    sandbox_errors: int
-    """Of these, how many the executor failed on."""
 
 
 def label_batch(judges: Judges, groups: Sequence[Group], problems: Mapping[str, Problem], recipe: Recipe) -> LabelledBatch:
@@ -74,18 +70,15 @@ def label_batch(judges: Judges, groups: Sequence[Group], problems: Mapping[str, 
     )
     entries: list[LabelledGroup] = []
     dropped: Counter[str] = Counter()
-    judged = sandbox_errors = 0
     for group, kept in zip(groups, candidates, strict=True):
-        entry, failed = label_group(kept, islice(verdicts, len(kept.programs)), recipe.rewards)
-        judged += len(kept.programs)
-        sandbox_errors += failed
+        entry = label_group(kept, islice(verdicts, len(kept.programs)), recipe.rewards)
         dropped["truncated"] += len(group.programs) - len(kept.programs)
         dropped["sandbox_error"] += _sampled(kept) - entry.samples
         if _usable(entry, recipe.needs_greedy):
             entries.append(entry)
         else:
             dropped["unusable"] += entry.samples
-    return LabelledBatch(entries, {reason: count for reason, count in dropped.items() if count}, judged, sandbox_errors)
+    return LabelledBatch(entries, {reason: count for reason, count in dropped.items() if count})
 
 
 def _without_truncated(group: Group) -> Group:

@@ -11,12 +11,16 @@ from threading import Lock
 from types import TracebackType
 from typing import NamedTuple, Self
 
+from contracts import logs
+from contracts import metrics as m
+from contracts.counts import Counts, add, count, observe
 from contracts.records import Detail, Outcome, Problem, Verdict
 from contracts.sections import ExecutorsConfig, RewardsConfig
 from executors.confine import Tier
 from executors.judge import Executor
 from executors.judge_process import JudgeProcess
 
+_LIMITS = {Detail.TIMEOUT, Detail.MEMORY, Detail.OUTPUT_LIMIT, Detail.DISALLOWED}
 _AHEAD = 4
 """Programs per core that are taken from the caller before their turn: bounds what waits."""
 
@@ -46,16 +50,8 @@ class Pool:
             raise
         self._threads = ThreadPoolExecutor(config.cores, thread_name_prefix="judge")
         self._cache = _Cache(config.cached_verdicts)
-
-    @property
-    def cache_hits(self) -> int:
-        """Verdicts so far that were remembered, not made."""
-        return self._cache.hits
-
-    @property
-    def restarts(self) -> int:
-        """How often a zygote had to be replaced."""
-        return sum(executor.restarts for executor in self._executors)
+        self._counts: Counts = {}
+        self._counting = Lock()
 
     @property
     def tier(self) -> Tier:
@@ -85,6 +81,13 @@ class Pool:
             for future in waiting:
                 future.cancel()
 
+    def collect(self) -> Counts:
+        """What was counted since this was last asked; nothing may be judged meanwhile."""
+        counts, self._counts = self._counts, {}
+        for executor in self._executors:
+            add(counts, executor.collect())
+        return counts
+
     def close(self) -> None:
         """End all judges, after what they are at."""
         if hasattr(self, "_threads"):
@@ -101,12 +104,15 @@ class Pool:
     def _judge(self, job: Job) -> Verdict:
         """A remembered verdict or a new one; a SANDBOX_ERROR is retried once, by another judge where there is one."""
         known = self._cache.get(job)
-        if known is not None:
-            return known
-        verdict = self._run(job)
+        verdict = known or self._run(job)
         if verdict.outcome is Outcome.SANDBOX_ERROR:
             verdict = self._run(job)
-        self._cache.put(job, verdict)
+        if known is None:
+            self._cache.put(job, verdict)
+        if verdict.outcome is Outcome.SANDBOX_ERROR:
+            logs.warning("program not judged", problem=job.problem.id, reason=verdict.message)
+        with self._counting:
+            _count(self._counts, verdict, remembered=known is not None)
         return verdict
 
     def _run(self, job: Job) -> Verdict:
@@ -117,11 +123,23 @@ class Pool:
             self._idle.put(executor)
 
 
+def _count(counts: Counts, verdict: Verdict, *, remembered: bool) -> None:
+    """Each program counts as one of three: remembered, failed on, or executed."""
+    count(counts, m.JUDGED)
+    if remembered:
+        count(counts, m.REMEMBERED)
+    elif verdict.outcome is Outcome.SANDBOX_ERROR:
+        count(counts, m.SANDBOX_ERRORS)
+    else:
+        observe(counts, m.EXECUTION, [verdict.seconds])
+        if verdict.detail in _LIMITS:
+            count(counts, m.KILLED, verdict.detail)
+
+
 class _Cache:
     """The newest verdicts by program; time-outs and our own errors are not kept, since they may not come again."""
 
     def __init__(self, size: int) -> None:
-        self.hits = 0
         self._size = size
         self._lock = Lock()
         self._entries: OrderedDict[tuple[str, bool, bytes], tuple[Problem, Verdict]] = OrderedDict()
@@ -132,7 +150,6 @@ class _Cache:
             problem, verdict = self._entries.get(key, (None, None))
             if problem is not job.problem and problem != job.problem:  # another problem of the same id
                 return None
-            self.hits += 1
             self._entries.move_to_end(key)
             return verdict
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from functools import cache
 
@@ -37,12 +38,15 @@ _ATTEMPTS = {
 }
 _PROBE = """
 import os
-def refuse(): raise PermissionError
+def refuse(): raise PermissionError(1, 'refused')
 try:
     {attempt}
-except PermissionError:
-    print('held')
+except OSError as err:
+    if err.errno in {refusals}:
+        print('held')
 """
+_REFUSALS = (errno.EPERM, errno.EACCES, errno.EROFS)
+"""The last: nobody can write there, and the kernel says so before it asks Landlock."""
 _CONFIG = ExecutorsConfig()
 _HELD = (Test("", "held"),)
 
@@ -92,7 +96,7 @@ def faults(tier: Tier) -> tuple[str, ...]:
 
 
 def _holds(worker: Worker, attempt: str) -> bool:
-    text = _PROBE.format(attempt=attempt)
+    text = _PROBE.format(attempt=attempt, refusals=_REFUSALS)
     task = Task(text, TestKind.STDIN, None, _HELD, (b"",), (4,), Bounds(2.0, 256 << 20, 1 << 20), _CONFIG)
     try:
         return run_batch(worker, task, "stdin", [0], False)[0].outcome is Outcome.PASS

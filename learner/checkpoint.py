@@ -25,6 +25,11 @@ def step_folder(checkpoints: Path, step: int) -> Path:
     return checkpoints / f"step-{step:06d}"
 
 
+def size_of(folder: Path) -> int:
+    """Bytes of a folder's files."""
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+
+
 def remove_old(checkpoints: Path, keep: int) -> None:
     """Delete all but the newest `keep` step checkpoints, and what an interrupted deletion left."""
     removed = checkpoints / "removed.partial"

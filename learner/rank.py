@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import gc
 import random
-import secrets
-import socket
 import time
-from contextlib import suppress
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +16,13 @@ import torch
 
 from buffer.redis_buffer import RedisBuffer
 from buffer.window import Window
+from contracts import logs
+from contracts import metrics as m
 from contracts.config import Recipe
-from contracts.records import decode_problems
+from contracts.network import free_port, lead_gloo
+from contracts.records import LabelledGroup, decode_problems
 from contracts.training import OptimizerConfig
+from learner.advantages import Row
 from learner.corpus import Corpus
 from learner.deepspeed_engine import DeepSpeedEngine, join_ranks
 from learner.frozen import Frozen
@@ -34,16 +36,15 @@ from weights.publisher import Publisher
 from weights.select import Place, make_source
 
 POLL_SECONDS = 0.01
-RENDEZVOUS_PORTS = range(20_000, 32_768)
-"""Above Ray's workers' ports and below the kernel's."""
 
 
 class LearnerRank:
     """One DeepSpeed rank. All ranks are told the same things in the same order; rank 0 draws and publishes."""
 
-    def prepare(self, recipe: Recipe, rank: int, model_path: str, problems: bytes) -> None:
+    def prepare(self, recipe: Recipe, run: str, rank: int, model_path: str, problems: bytes) -> logs.Started:
         """Load the tokenizer and the corpus. Raises UserError where the tokenizer cannot be loaded."""
         torch.set_num_threads(recipe.learner.threads)
+        lead_gloo(ray.util.get_node_ip_address())
         self._recipe = recipe
         self._rank = rank
         self._tokenizer = load_tokenizer(model_path)
@@ -52,6 +53,7 @@ class LearnerRank:
         self._publisher: Publisher | None = None
         self._layout: Layout | None = None
         self._buffer: RedisBuffer | None = None
+        return logs.begin_actor(run, f"learner rank {rank}", ray.util.get_node_ip_address())
 
     def place(self) -> Place:
         """Where it runs."""
@@ -60,16 +62,9 @@ class LearnerRank:
         return Place(context.get_node_id(), tuple(map(str, gpus)))
 
     def free_address(self) -> tuple[str, int]:
-        """A port on this rank's node, for a rendezvous.
-
-        Not one of those that the kernel gives to whoever asks for any: another process could get it before the rendezvous does.
-        """
+        """A port on this rank's node, for a rendezvous."""
         host = ray.util.get_node_ip_address()
-        while True:
-            port = secrets.choice(RENDEZVOUS_PORTS)  # not by `random`, whose draws a run's seed decides
-            with socket.socket() as probe, suppress(OSError):
-                probe.bind((host, port))
-                return host, port
+        return host, free_port(host)
 
     def join(self, address: tuple[str, int]) -> None:
         """Meet the other ranks."""
@@ -129,7 +124,7 @@ class LearnerRank:
 
     def supervised_steps(self, stage: str, first: int, count: int, batch: int) -> list[StepMetrics]:
         """`count` steps of L_sl alone on `batch` corpus programs each."""
-        return [self._trainer.step([], self._share(stage, step, batch), step) for step in range(first, first + count)]
+        return [self._step([], self._share(stage, step, batch), step) for step in range(first, first + count)]
 
     def online_step(self, step: int) -> StepMetrics:
         """One step on the next groups of the window; rank 0 waits for them and tells the others their ids."""
@@ -138,10 +133,12 @@ class LearnerRank:
         drawn = msgspec.json.encode(self._draw(step)).decode() if self._rank == 0 else None
         ids = msgspec.json.decode(self._engine.broadcast(drawn), type=list[str])
         entries = self._buffer.fetch(ids[self._rank :: self._engine.ranks])
-        supervised = self._share("online", step, self._recipe.learner.sl_samples)
+        return self._step(entries, self._share("online", step, self._recipe.learner.sl_samples), step)
+
+    def _step(self, entries: Sequence[LabelledGroup], supervised: Sequence[Row], step: int) -> StepMetrics:
         started = time.perf_counter()
         metrics = self._trainer.step(entries, supervised, step)
-        return metrics | {"busy": time.perf_counter() - started}
+        return metrics | {m.PHASE_SECONDS.name: {"learning": time.perf_counter() - started}}
 
     def publish(self, version: int) -> int | None:
         """Gather the weights into the staging copy; rank 0 then sends it, or one held back, in the background.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from contracts import metrics as m
+from contracts.histograms import SUM, bounds, counted
 from contracts.objective import ObjectiveConfig
 from contracts.records import LabelledGroup, Outcome
 from learner.advantages import has_variance
@@ -60,13 +61,14 @@ def local_sums(
     sums = {f"loss/{term}": figures.get(f"loss/{term}", 0.0) for term in terms_of(config)}
     sums |= {name: figures.get(name, 0.0) for name in FIGURES}
     sums |= {f"{name}/{other}": 0.0 for name in ("lag", "ratio_max") for other in range(ranks)}
+    sums |= {f"{m.LAG.name}/{bound}": 0.0 for bound in bounds(m.LAG)}
+    sums |= {f"{m.LAG.name}/{key}": lags for key, lags in counted(m.LAG, (lag for *_, lag in sampled)).items()}
     sums[f"lag/{rank}"] = max((lag for *_, lag in sampled), default=0)
     sums[f"ratio_max/{rank}"] = figures.get("ratio_max", 0.0)
     return sums | {
         "groups": len(entries),
         "zero_variance": sum(not has_variance(entry, config) for entry in entries),
         "programs": len(sampled),
-        "lag": sum(lag for *_, lag in sampled),
         "passed": sum(verdict.outcome is Outcome.PASS for _, verdict, _, _ in sampled),
         "truncated": sum(program.truncated for program, *_ in sampled),
         "coarse": sum(labels.coarse for _, _, labels, _ in sampled),
@@ -98,8 +100,10 @@ def global_metrics(sums: Mapping[str, float], ranks: int) -> StepMetrics:
     programs, tokens, scored = sums["programs"], sums["tokens"], sums["scored"]
     if programs:
         found |= {
-            m.TRAINED.name: programs,
-            m.LAG_MEAN.name: sums["lag"] / programs,
+            m.TRAINED.name: int(programs),
+            m.LEARNER_TOKENS.name: int(tokens),
+            m.LAG.name: _lags(sums),
+            m.LAG_MEAN.name: sums[f"{m.LAG.name}/{SUM}"] / programs,
             m.LAG_MAX.name: max(sums[f"lag/{rank}"] for rank in range(ranks)),
             m.PASS_RATE.name: sums["passed"] / programs,
             m.TRUNCATED.name: sums["truncated"] / programs,
@@ -120,3 +124,9 @@ def global_metrics(sums: Mapping[str, float], ranks: int) -> StepMetrics:
     if "kl" in losses and scored:
         found[m.KL_REFERENCE.name] = sums["kl_reference"] / scored
     return found
+
+
+def _lags(sums: Mapping[str, float]) -> dict[str, float]:
+    """The histogram of lags, over all ranks."""
+    keys = [key for key in bounds(m.LAG) if sums[f"{m.LAG.name}/{key}"]]
+    return {**{key: int(sums[f"{m.LAG.name}/{key}"]) for key in keys}, SUM: sums[f"{m.LAG.name}/{SUM}"]}

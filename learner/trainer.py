@@ -180,9 +180,10 @@ class Trainer:
         """norms: those of the updates that were tried, None for one that was skipped."""
         made = [norm for norm in norms if norm is not None]
         found: StepMetrics = {m.GRAD_NORM.name: sum(made) / updates} if len(made) == len(norms) else {}
+        skipped = len(norms) - len(made)
         if self._recipe.deepspeed.precision != "fp32":
-            found[m.SKIPPED.name] = (len(norms) - len(made)) / updates
-        return found
+            found[m.SKIPPED.name] = skipped / updates
+        return found | {m.UPDATES.name: {"made": len(made), "skipped": skipped}}
 
     def _metrics(self, entries: Sequence[LabelledGroup], figures: Figures, step: int) -> StepMetrics:
         engine = self.engine

@@ -15,7 +15,7 @@ import os
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import msgspec
@@ -43,7 +43,7 @@ class Job:
     arm: str | None
     """None: the warm start."""
     seed: int
-    recipe: Recipe
+    recipe: Recipe = field(hash=False)
 
     def __str__(self) -> str:
         return f"{self.arm or 'warm start'}, seed {self.seed}"

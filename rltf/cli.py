@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import math
 import os
 import signal
 import sys
@@ -57,6 +58,51 @@ def train(recipe: Path, overrides: tuple[str, ...], resume: bool, dry_run: bool)
         _try(recipe, overrides)
     else:
         _run(recipe, overrides, resume=resume)
+
+
+@main.command()
+@RECIPE
+@OVERRIDES
+@click.option(
+    "--address", envvar="RAY_API_SERVER_ADDRESS", required=True,
+    help="http://HEAD:8265 of the cluster's dashboard.  [default: RAY_API_SERVER_ADDRESS]",
+)  # fmt: skip
+@click.option("--resume", is_flag=True, help="Go on with the run.")
+@click.option(
+    "--tree", type=click.Path(path_type=Path, exists=True, file_okay=False), default=".",
+    help="The folder that the job gets a copy of.  [default: this one]",
+)  # fmt: skip
+@click.option("--driver-cpus", type=float, default=0, help="CPUs of its driver, on any node.  [default: none, on the head node]")
+@click.option("--driver-on", metavar="RESOURCE", help="Put its driver on a node that has this custom resource of Ray.")
+@click.option("--no-follow", is_flag=True, help="Do not wait for its end.")
+def submit(
+    recipe: Path,
+    overrides: tuple[str, ...],
+    address: str,
+    resume: bool,
+    tree: Path,
+    driver_cpus: float,
+    driver_on: str | None,
+    no_follow: bool,
+) -> None:
+    """Train as a job of a Ray cluster: it gets a copy of this folder, and its output is shown here.
+
+    Exits as the job does. Ctrl-C leaves the job running.
+    """
+    checked = load_recipe(recipe, overrides)
+    if not math.isfinite(driver_cpus) or driver_cpus < 0:
+        raise UserError(f"--driver-cpus={driver_cpus:g} is no number of CPUs", "Give it one, or leave it out")
+    if driver_on == "":
+        raise UserError("--driver-on names no resource", "Name one, or leave it out")
+    from rltf.job import check_lasting, train_command
+
+    check_lasting(checked)
+    command = train_command(tree, recipe, overrides, resume=resume)
+    from rltf.submit import Job
+    from rltf.submit import submit as send
+
+    job = Job(checked, command, tree, driver_cpus, {driver_on: 0.001} if driver_on else None)
+    sys.exit(send(job, address, lambda text: click.echo(text, nl=False), follow=not no_follow))
 
 
 @main.command()
@@ -157,6 +203,10 @@ def doctor() -> None:
 
 def _run(path: Path, overrides: tuple[str, ...], *, resume: bool, warmup_only: bool = False) -> None:
     recipe = load_recipe(path, overrides)
+    if resume and recipe.upload and not recipe.folder.exists():
+        from rltf.copies import fetch
+
+        fetch(recipe.upload, recipe.folder)
     from rltf.runs import check_run
 
     check_run(recipe, resume=resume)

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import ray
 
+from contracts import metrics as m
 from contracts.config import Recipe
-from contracts.evaluation import Sample
+from contracts.counts import Counts, add
+from contracts.evaluation import EvaluationSummary, Sample
+from contracts.metrics import Value, labelled
 from contracts.records import Group, Problem, decode_groups
 from executors.both import Judged
 from rltf.cluster import Cluster
 from rltf.judged import digest_of, judged_by, judging, sample_of
-from rltf.recording import Key, Recording
+from rltf.recording import Key
 from rltf.summing import About, temperature_of
 
 
@@ -59,21 +62,22 @@ def plan(problems: Sequence[Problem], recipe: Recipe) -> list[Batch]:
     return batches
 
 
-def evaluate(cluster: Cluster, batches: Sequence[Batch], recording: Recording, tell: Callable[[int], None]) -> None:
-    """Sample and judge these batches; `tell` hears of the programs recorded."""
+def evaluate(cluster: Cluster, batches: Sequence[Batch]) -> Iterator[tuple[list[Sample], Counts]]:
+    """Sample and judge these batches; yields each one's samples, and what samplers and executors counted for it."""
     waiting = deque(batches)
-    judging: deque[tuple[Batch, Any, Any]] = deque()
+    judging: deque[tuple[Batch, list[Any]]] = deque()
     turn = 0
     while waiting or judging:
         while waiting and len(judging) < 2 * len(cluster.samplers):
             batch, sampler = waiting.popleft(), cluster.samplers[turn % len(cluster.samplers)]
-            payload, _ = sampler.sample.options(num_returns=2).remote(**_request(batch, cluster.recipe))
-            judging.append((batch, payload, cluster.executors[turn % len(cluster.executors)].judge.remote(payload)))
+            payload, figures = sampler.sample.options(num_returns=2).remote(**_request(batch, cluster.recipe))
+            judged = cluster.executors[turn % len(cluster.executors)].judge.remote(payload)
+            judging.append((batch, [payload, figures, judged]))
             turn += 1
-        batch, payload, future = judging.popleft()
-        groups, judged = ray.get([payload, future])
-        recording.add(samples_of(batch, decode_groups(groups), judged))
-        tell(recording.tally.programs)
+        batch, futures = judging.popleft()
+        groups, sampled, (results, counts) = ray.get(futures)
+        add(counts, sampled.counts("heldout"))
+        yield samples_of(batch, decode_groups(groups), results), counts
 
 
 def about(problems: Sequence[Problem], recipe: Recipe, model: str, on: str = "heldout") -> About:
@@ -88,6 +92,20 @@ def about(problems: Sequence[Problem], recipe: Recipe, model: str, on: str = "he
         settings={**chosen, "max_new_tokens": recipe.sampling.max_new_tokens, "judging": judging(recipe.executors)},
         most_failed=recipe.executors.max_sandbox_error_rate,
     )
+
+
+def metrics_of(stage: str, summary: EvaluationSummary) -> dict[str, Value]:
+    """A run's metrics of an evaluation that has ended: start, control or final."""
+    rates = {
+        labelled(stage, setting, k): rate
+        for setting, result in summary.evaluations.items()
+        for k, rate in result.pass_at_k.items()
+    }
+    parts = {labelled(stage, name): part.pass_at_k["1"] for name, part in summary.by_difficulty.items() if part.problems}
+    found: dict[str, Value] = {m.EVAL_PASS.name: rates, m.EVAL_DIFFICULTY.name: parts}
+    if summary.gap:
+        found[m.EVAL_GAP.name] = {stage: summary.gap.overfit / summary.gap.programs}
+    return found
 
 
 def settings(recipe: Recipe) -> list[str]:

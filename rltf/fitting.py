@@ -8,8 +8,8 @@ from typing import NamedTuple
 from contracts.config import Recipe
 from contracts.errors import UserError
 from contracts.recipe import apply_override, parse_recipe
-from rltf.cluster import wanted
 from rltf.memory import GB, TIGHT, Part, Sizes, checkpoint_bytes, learner_parts, sampler_parts, total
+from rltf.roles import wanted
 
 Measure = Callable[[Recipe], Sizes]
 Row = Sequence[str]

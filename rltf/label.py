@@ -14,6 +14,8 @@ from typing import Any, TextIO
 import msgspec
 from rich.console import Console
 
+from contracts import metrics as m
+from contracts.counts import number_of
 from contracts.errors import UserError
 from contracts.records import Category, Outcome, Verdict
 from contracts.rewards import adaptive_reward, coarse_reward
@@ -51,7 +53,7 @@ def label_file(programs: Path, output: Path, problems: Path | None, config: Exec
             rows = Rows(lines, lookup.of_row, errors)
             fields = (*_FIELDS, *_MORE, *(_ANALYSED if config.analyse else ()))
             tally, missing, found, seconds = _write_lines(rows, pool, out, progress, fields)
-            remembered = pool.cache_hits
+            remembered = number_of(pool.collect(), m.REMEMBERED)
         if not tally:
             partial.unlink()
             raise nothing_to_judge(programs)
@@ -59,7 +61,7 @@ def label_file(programs: Path, output: Path, problems: Path | None, config: Exec
     took = duration(seconds) if seconds >= 10 else f"{seconds:.1f} s"
     progress.note(
         f"{_counted(tally.total(), 'program')} in {took}: {tally.total() / seconds:.0f} per second by "
-        f"{_counted(config.cores, 'core')}; {remembered} seen before; {_counted(rows.bad, 'bad row')}"
+        f"{_counted(config.cores, 'core')}; {remembered:.0f} seen before; {_counted(rows.bad, 'bad row')}"
     )
     progress.table("verdicts", ["outcome", "programs", "share"], _table(tally))
     if config.analyse:

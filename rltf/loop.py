@@ -21,17 +21,24 @@ from typing import Any
 import msgspec
 import ray
 
+from actors.actor import Sampled
 from buffer.base import OnlineBuffer
 from contracts import metrics as m
 from contracts.config import Recipe
+from contracts.counts import add, count, number_of
 from contracts.errors import RunError
+from contracts.metrics import Value
 from executors.actor import LabelReport
+from learner.step_metrics import StepMetrics
 from problems.order import ProblemOrder
+from rltf.board import Values
 from rltf.cluster import Cluster
-from rltf.runs import State, Totals, add
+from rltf.pulse import Pulse
+from rltf.runs import State
+from rltf.totals import Totals, take_counts
+from weights.publisher import Received
 
 Handler = Callable[[Any], None]
-Values = dict[str, float | dict[str, float]]
 FEW_PROGRAMS = 200
 MOST_FRUITLESS_BATCHES = 50
 
@@ -47,14 +54,19 @@ class OnlineLoop:
         state: State,
         on_step: Callable[[int, Values, bytes | None], None],
         on_checkpoint: Callable[[State], None],
+        pulse: Pulse,
     ) -> None:
-        """`on_step` hears of each step: its number, metrics and, now and then, a labelled group. `on_checkpoint` saves."""
+        """`on_step` hears of each step: its number, metrics and, now and then, a labelled group. `on_checkpoint` saves.
+
+        `pulse` shows between the steps where the stage is.
+        """
         self._cluster = cluster
         self._recipe: Recipe = cluster.recipe
         self._buffer = buffer
         self._order = order
         self._on_step = on_step
         self._on_checkpoint = on_checkpoint
+        self._pulse = pulse
         self.step = state.step
         self.totals: Totals = state.totals
         self._before = state
@@ -70,6 +82,7 @@ class OnlineLoop:
         self._receiving: set[Any] = set()
         self._checksums: list[Any] = []
         self._example: bytes | None = None
+        self._sync_seconds = 0.0
         self._stepped_at = time.perf_counter()
 
     def run(self) -> None:
@@ -84,12 +97,13 @@ class OnlineLoop:
             self._drop_waiting()
             self._handle_one(list(self._handlers), timeout=0.1)
         self._drop_waiting()
-        self._count_evicted()
+        self.totals.evicted = self._buffer.counts().evicted
 
     def _handle_one(self, refs: list[Any], timeout: float | None = None) -> None:
-        ready, _ = ray.wait(refs, num_returns=1, timeout=timeout)
+        ready, _ = ray.wait(refs, num_returns=1, timeout=self._pulse.left if timeout is None else timeout)
         for ref in ready:
             self._handlers.pop(ref)(ref)
+        self._pulse.beat(self._standing)
 
     def _drop_waiting(self) -> None:
         self._buffer.evict([waiting.id for waiting in self._buffer.waiting()], "left_over")
@@ -128,10 +142,10 @@ class OnlineLoop:
         self._handlers[figures] = partial(self._sampled, batch, sampler, payload)
 
     def _sampled(self, batch: int, sampler: Any, payload: Any, ref: Any) -> None:
-        figures = ray.get(ref)
+        figures: Sampled = ray.get(ref)
         self._idle.append(sampler)
-        self._count_phase("sampling", figures["seconds"])
-        self.totals.prompt_cut += figures["prompt_cut"]
+        add(self.totals.online, figures.counts("train"))
+        self.totals.prompt_cut += figures.prompt_cut
         executor = min(self._load, key=lambda candidate: self._load[candidate])
         self._load[executor] += 1
         self._handlers[executor.label.remote(payload, self._example is None)] = partial(self._labelled, batch, executor)
@@ -140,31 +154,22 @@ class OnlineLoop:
         report: LabelReport = ray.get(ref)
         self._in_flight.remove(batch)
         self._load[executor] -= 1
-        totals = self.totals
-        self._count_phase("executing", report.seconds)
-        totals.outcomes = add(totals.outcomes, report.outcomes)
-        totals.errors = add(totals.errors, report.errors)
-        totals.difficulties = add(totals.difficulties, report.difficulties)
-        totals.passes = add(totals.passes, report.passes)
-        totals.dropped = add(totals.dropped, report.dropped)
-        totals.judged += report.judged
-        totals.sandbox_errors += report.sandbox_errors
-        totals.remembered += report.remembered
-        totals.replaced += report.replaced
+        add(self.totals.online, report.counts)
         self._example = self._example or report.example
         self._stop_where_hopeless(report)
 
     def _stop_where_hopeless(self, report: LabelReport) -> None:
-        totals, limit = self.totals, self._recipe.executors.max_sandbox_error_rate
-        if totals.judged >= FEW_PROGRAMS and totals.sandbox_errors > limit * totals.judged:
+        online, limit = self.totals.online, self._recipe.executors.max_sandbox_error_rate
+        judged, failed = number_of(online, m.JUDGED), number_of(online, m.SANDBOX_ERRORS)
+        if judged >= FEW_PROGRAMS and failed > limit * judged:
             raise RunError(
-                f"{totals.sandbox_errors} of {totals.judged} programs ended in a SANDBOX_ERROR: the executors are at fault",
+                f"{failed:.0f} of {judged:.0f} programs ended in a SANDBOX_ERROR: the executors are at fault",
                 "See `rltf doctor`; executors.max_sandbox_error_rate says how many are borne",
             )
-        self._fruitless = 0 if report.outcomes else self._fruitless + 1
+        self._fruitless = 0 if m.PROGRAMS.name in report.counts else self._fruitless + 1
         if self._fruitless == MOST_FRUITLESS_BATCHES:
             raise RunError(
-                f"{self._fruitless} sampled batches in a row held nothing to train on; dropped so far: {totals.dropped}",
+                f"{self._fruitless} sampled batches in a row held nothing to train on; dropped so far: {self.totals.dropped}",
                 "Set sampling.truncated=label, or raise sampling.max_new_tokens",
             )
 
@@ -186,10 +191,12 @@ class OnlineLoop:
             self._handlers[ref] = self._stepped if rank == 0 else ray.get
 
     def _stepped(self, ref: Any) -> None:
-        metrics: Values = ray.get(ref)
+        metrics: StepMetrics = ray.get(ref)
         self._stepping = False
         self.step += 1
-        self._count_step(metrics)
+        add(self.totals.online, take_counts(metrics))
+        self.totals.lag_max = max(self.totals.lag_max, int(number_of(metrics, m.LAG_MAX)))
+        metrics[m.LAST_PROGRESS.name] = time.time()
         last = self.step == self._recipe.steps
         if last or self.step % self._recipe.weights.sync_every == 0:
             self._publish()
@@ -212,17 +219,26 @@ class OnlineLoop:
         self._version = self.step
         self._receiving = set(refs)
         self._checksums = []
+        self._sync_seconds = 0.0
         self._handlers |= dict.fromkeys(refs, self._received)
         self.totals.published += 1
 
     def _received(self, ref: Any) -> None:
         self._receiving.remove(ref)
-        result = ray.get(ref)
-        checksum = result[1] if isinstance(result, tuple) else result
+        result: Received | int | None = ray.get(ref)
+        online = self.totals.online
+        checksum = result
+        if isinstance(result, Received):
+            checksum = result.checksum
+            self._sync_seconds = max(self._sync_seconds, result.seconds)
+            count(online, m.SYNC_BYTES, by=result.size)
         if checksum is not None:
             self._checksums.append(checksum)
         if len(set(self._checksums)) > 1:
             raise RuntimeError(f"weights arrived damaged: checksums {self._checksums}")
+        if not self._receiving:
+            count(online, m.PUBLICATIONS)
+            count(online, m.SYNC_SECONDS, by=self._sync_seconds)
 
     def state(self) -> State:
         """From which the loop could go on, if a checkpoint were written now."""
@@ -235,48 +251,22 @@ class OnlineLoop:
             totals=self.totals,
         )
 
-    def _count_phase(self, phase: str, seconds: float) -> None:
-        self.totals.phases[phase] = self.totals.phases.get(phase, 0.0) + seconds
-
-    def _count_step(self, metrics: Values) -> None:
-        totals, samples = self.totals, number(metrics, m.TRAINED.name)
-        totals.trained += int(samples)
-        totals.lag_sum += number(metrics, m.LAG_MEAN.name) * samples
-        totals.lag_max = max(totals.lag_max, int(number(metrics, m.LAG_MAX.name)))
-        self._count_evicted()
-        self._count_phase("learning", number(metrics, "busy"))
-        del metrics["busy"]
-
-    def _count_evicted(self) -> None:
-        self.totals.evicted = {**self._buffer.counts().evicted, **self.totals.dropped}
-
-    def _report(self, metrics: Values) -> None:
-        """Complete a step's metrics with the running totals."""
-        now = time.perf_counter()
-        totals = self.totals
-        metrics |= {
+    def _standing(self) -> dict[str, Value]:
+        """Where the stage is now."""
+        counts, oldest = self._buffer.counts(), self._buffer.oldest()
+        self.totals.evicted = counts.evicted
+        return {
             m.STEP.name: self.step,
             m.POLICY_VERSION.name: self._version,
-            m.SAMPLES.name: dict(totals.outcomes),
-            m.ERRORS.name: dict(totals.errors),
-            m.DIFFICULTIES.name: dict(totals.difficulties),
-            m.PASSES.name: dict(totals.passes),
-            m.TRAINED.name: totals.trained,
-            m.EVICTED.name: dict(totals.evicted),
-            m.SANDBOX_ERRORS.name: totals.sandbox_errors,
-            m.REMEMBERED.name: totals.remembered,
-            m.REPLACED.name: totals.replaced,
-            m.BUFFER_FILL.name: self._buffer.counts().waiting,
-            m.STEP_SECONDS.name: now - self._stepped_at,
-            m.PHASE_SECONDS.name: dict(totals.phases),
+            m.BUFFER_FILL.name: counts.waiting,
+            m.BUFFER_AGE.name: 0 if oldest is None else self.step - oldest,
+            m.LAG_LARGEST.name: self.totals.lag_max,
+            **self.totals.values(),
         }
-        self._stepped_at = now
+
+    def _report(self, metrics: StepMetrics) -> None:
+        """Tell of a step: its own metrics, and where the stage is."""
+        now = time.perf_counter()
+        seconds, self._stepped_at = now - self._stepped_at, now
         example, self._example = self._example, None
-        self._on_step(self.step, metrics, example)
-
-
-def number(metrics: Values, name: str) -> float:
-    """A metric without labels."""
-    value = metrics[name]
-    assert not isinstance(value, dict)
-    return value
+        self._on_step(self.step, {**self._standing(), **metrics, m.STEP_SECONDS.name: seconds}, example)

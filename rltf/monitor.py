@@ -1,33 +1,25 @@
-"""What a run measures: one JSON row per record in metrics.jsonl, and the same numbers at a Prometheus endpoint.
-
-Counters are recorded as running totals. The endpoint serves the newest value of every gauge and the largest total of
-every counter: after a restart from a checkpoint totals start lower, and Prometheus must never see a counter fall.
-"""
+"""What a run measures: one JSON row per record in metrics.jsonl, and the same numbers for Prometheus and TensorBoard."""
 
 from __future__ import annotations
 
-import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 import msgspec
-from prometheus_client import CollectorRegistry, start_http_server
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
-from prometheus_client.registry import Collector
 
-from contracts.errors import UserError
 from contracts.files import write_in_one_move
-from contracts.metrics import ALL, PREFIX, STEP, Metric
+from contracts.metrics import STEP
 from contracts.sections import MonitorConfig
+from rltf.board import Board, Values, check
+from rltf.endpoint import Endpoint
+from rltf.host import LOOPBACK
+from rltf.noticing import Notices
+from rltf.tensorboard import TensorBoard
 
 FILE = "metrics.jsonl"
-Values = Mapping[str, float | Mapping[str, float]]
-"""Metric name → number; a labelled metric has a number per label value. Counters as running totals."""
-
-_METRICS = {metric.name: metric for metric in ALL}
 
 
 class Monitor:
@@ -37,34 +29,67 @@ class Monitor:
     Raises UserError, before anything is written, where the Prometheus endpoint cannot listen.
     """
 
-    def __init__(self, folder: Path, config: MonitorConfig, *, kept: Mapping[str, int] | None = None) -> None:
-        self._board = _Board()
-        self._stop_serving = _serve(self._board, config) if config.prometheus_port else None
+    def __init__(
+        self,
+        run: str,
+        folder: Path,
+        config: MonitorConfig,
+        *,
+        host: str = LOOPBACK,
+        kept: Mapping[str, int] | None = None,
+        note: Callable[[str], None] | None = None,
+    ) -> None:
+        """`run` is the label of all series; `host` the driver's address; `note` is told of the wait for a last scrape, without it
+        there is none."""
+        self._board = Board(run)
+        self._endpoint = Endpoint(self._board, config, host) if config.prometheus_port != 0 else None
+        self._note = note
         folder.mkdir(parents=True, exist_ok=True)
         _mend(folder / FILE, kept or {})
         self._file = (folder / FILE).open("ab")
+        self._tensorboard = TensorBoard(folder, kept or {}) if config.tensorboard else None
+        self._notices = Notices(read_metrics(folder))
+        if self._endpoint:
+            self._endpoint.announce(config.targets_beside(folder) / f"{run}.json")
 
-    def record(self, stage: str, values: Values) -> None:
-        """Append one row and update the endpoint. Raises KeyError for an unknown metric, TypeError for missing labels."""
-        for name, value in values.items():
-            if isinstance(value, Mapping) != (_METRICS[name].label is not None):
-                raise TypeError(f"{name} takes {_METRICS[name].label or 'no label'}: {value!r}")
-        self._file.write(msgspec.json.encode({"time": time.time(), "stage": stage, **values}) + b"\n")
-        self._file.flush()
+    @property
+    def address(self) -> str | None:
+        """HOST:PORT of the endpoint; None where there is none."""
+        return self._endpoint.address if self._endpoint else None
+
+    def post(self, values: Values) -> None:
+        """Update the endpoint alone. Raises KeyError for an unknown metric, TypeError for a value not of its form."""
+        check(values)
         self._board.post(values)
 
+    def record(self, stage: str, values: Values) -> None:
+        """Append one row and update the endpoint. Raises as `post` does, and then leaves no row."""
+        self.post(values)
+        self._file.write(msgspec.json.encode({"time": time.time(), "stage": stage, **values}) + b"\n")
+        self._file.flush()
+        self._notices.see(stage, values)
+        if self._tensorboard:
+            self._tensorboard.record(stage, values)
+
     def close(self) -> None:
-        """Close the file and end the endpoint's thread."""
+        """Close the files and end the endpoint, at once."""
         self._file.close()
-        if self._stop_serving:
-            self._stop_serving()
-            self._stop_serving = None
+        if self._tensorboard:
+            self._tensorboard.close()
+        if self._endpoint:
+            self._endpoint.close()
+            self._endpoint = None
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, err: BaseException | None, trace: TracebackType | None) -> None:
-        self.close()
+        """Close; whoever scrapes may first read the last values, but for an interrupted run."""
+        try:
+            if self._endpoint and self._note and kind is not KeyboardInterrupt:
+                self._endpoint.wait_for_last_scrape(self._note)
+        finally:
+            self.close()
 
 
 def read_metrics(folder: Path) -> list[dict[str, Any]]:
@@ -87,50 +112,3 @@ def _mend(path: Path, kept: Mapping[str, int]) -> None:
 
     lines = [line for line in _complete_lines(path) if not again(msgspec.json.decode(line))]
     write_in_one_move(path, b"".join(line + b"\n" for line in lines))
-
-
-class _Board(Collector):
-    """The newest values, for scrapes that come from the endpoint's own threads."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._values: dict[Metric, dict[str, float]] = {}
-
-    def post(self, values: Values) -> None:
-        with self._lock:
-            for name, value in values.items():
-                metric = _METRICS[name]
-                shown = self._values.setdefault(metric, {})
-                for label, number in (value if isinstance(value, Mapping) else {"": value}).items():
-                    shown[label] = max(number, shown.get(label, 0.0)) if metric.kind == "counter" else number
-
-    def collect(self) -> Iterator[CounterMetricFamily | GaugeMetricFamily]:
-        with self._lock:
-            shown = {metric: dict(values) for metric, values in self._values.items()}
-        for metric, values in shown.items():
-            make = CounterMetricFamily if metric.kind == "counter" else GaugeMetricFamily
-            family = make(PREFIX + metric.name, metric.help, labels=[metric.label] if metric.label else [])
-            for label, number in values.items():
-                family.add_metric([label] if metric.label else [], number)
-            yield family
-
-
-def _serve(board: _Board, config: MonitorConfig) -> Callable[[], None]:
-    """Start the endpoint; what is returned ends it."""
-    registry = CollectorRegistry(auto_describe=False)
-    registry.register(board)
-    host, port = config.prometheus_host, config.prometheus_port
-    try:
-        server, thread = start_http_server(port, host, registry)
-    except OSError as err:
-        raise UserError(
-            f"monitor.prometheus_port={port}: cannot listen on {host}:{port} ({err.strerror})",
-            "Set monitor.prometheus_port to a free port, or to 0 for no endpoint",
-        ) from err
-
-    def stop() -> None:
-        server.shutdown()
-        server.server_close()
-        thread.join()
-
-    return stop

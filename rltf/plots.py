@@ -17,6 +17,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from contracts import metrics
+from contracts.counts import summed
 from contracts.metrics import Metric
 from contracts.records import Outcome
 from rltf.tally import easiest_first
@@ -76,7 +77,7 @@ def pass_at_1(models: Mapping[str, Mapping[str, tuple[float, float]]]) -> str:
 def outcome_mix(rows: Rows) -> str | None:
     """Shares of outcomes among newly labelled programs, over optimizer steps."""
     steps = _steps(rows)
-    gains = {outcome: _gains(rows, metrics.SAMPLES, outcome) for outcome in COLOURS}
+    gains = {outcome: _gains(rows, outcome=outcome) for outcome in COLOURS}
     edges = _edges(steps, 60)
     middles = _mean(steps, edges)
     sums = np.array([_sum(gain, edges) for gain in gains.values()])
@@ -102,8 +103,9 @@ def pass_rates(rows: Rows) -> tuple[Array, dict[str, Array]]:
     steps = _steps(rows)
     edges = _edges(steps, 60)
     rates: dict[str, Array] = {}
-    for name in easiest_first({name for row in rows for name in row.get(metrics.DIFFICULTIES.name, {})}):
-        made, passed = (_sum(_gains(rows, counter, name), edges) for counter in (metrics.DIFFICULTIES, metrics.PASSES))
+    for name in easiest_first({name for row in rows for name in summed(row, metrics.PROGRAMS, "difficulty", split="train")}):
+        made = _sum(_gains(rows, difficulty=name), edges)
+        passed = _sum(_gains(rows, difficulty=name, outcome=Outcome.PASS), edges)
         rates[name] = np.divide(passed, made, out=np.full_like(made, np.nan), where=made > 0)
     return _mean(steps, edges), rates
 
@@ -156,7 +158,7 @@ def seconds_per_step(rows: Rows) -> str | None:
 def programs_per_second(rows: Rows) -> str | None:
     """Programs labelled per second of wall time spent in steps (evaluations and pauses left out)."""
     seconds = _values(rows, metrics.STEP_SECONDS)
-    gained = np.sum([_gains(rows, metrics.SAMPLES, outcome) for outcome in COLOURS], axis=0)
+    gained = _gains(rows)
     edges = _edges(seconds, 60)
     timed = ~np.isnan(seconds)
     busy = _sum(np.where(timed, seconds, 0.0), edges)
@@ -281,9 +283,10 @@ def _values(rows: Rows, metric: Metric, label: str | None = None) -> Array:
     return np.array([np.nan if number is None else number for number in numbers], dtype=np.float64)
 
 
-def _gains(rows: Rows, counter: Metric, label: str) -> Array:
-    """What a counter grew by at each row. Shape (rows,)."""
-    totals = np.nan_to_num(_values(rows, counter, label))
+def _gains(rows: Rows, **labels: str) -> Array:
+    """Training programs with these labels that are new at each row. Shape (rows,)."""
+    found = (summed(row, metrics.PROGRAMS, "split", split="train", **labels) for row in rows)
+    totals = np.array([programs.get("train", 0.0) for programs in found])
     return np.diff(np.maximum.accumulate(totals), prepend=0.0) if len(totals) else totals
 
 

@@ -16,7 +16,8 @@ from problems.sets import ProblemSet
 from rltf.examples import Example
 from rltf.lag import lag_bound
 from rltf.monitor import read_metrics
-from rltf.runs import RunFolder, State, Totals
+from rltf.runs import RunFolder, State
+from rltf.totals import Totals
 
 LIBRARIES = ("torch", "transformers", "deepspeed", "ray", "redis", "msgspec", "pydantic")
 TITLES = {"start": "start", "control": "control", "final": "RLTF"}
@@ -61,13 +62,12 @@ class Record:
         summary = self._summary
         bound = lag_bound(self._recipe)
         summary.steps = step
-        summary.outcomes, summary.errors = dict(totals.outcomes), dict(totals.errors)
-        summary.samples_labelled = sum(totals.outcomes.values())
+        summary.outcomes, summary.errors = totals.outcomes, totals.errors
+        summary.samples_labelled = sum(summary.outcomes.values())
         summary.samples_trained = totals.trained
-        summary.samples_evicted = dict(totals.evicted)
+        summary.samples_evicted = totals.samples_evicted
         summary.versions_published = totals.published
-        mean = totals.lag_sum / totals.trained if totals.trained else 0.0
-        summary.lag = Lag(mean=mean, maximum=totals.lag_max, bound=bound.bound, formula=bound.formula)
+        summary.lag = Lag(mean=totals.lag_mean, maximum=totals.lag_max, bound=bound.bound, formula=bound.formula)
         summary.problems["prompt_characters_cut"] = totals.prompt_cut
         rows = [row for row in read_metrics(self._folder.path) if row["stage"] == "online"]
         if rows:

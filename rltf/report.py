@@ -18,6 +18,7 @@ from markupsafe import Markup
 from pydantic import ValidationError
 
 from contracts import metrics
+from contracts.counts import summed
 from contracts.errors import UserError
 from contracts.files import write_in_one_move
 from contracts.metrics import Metric
@@ -59,7 +60,8 @@ def write_report(folder: Path) -> Path:
 def _view(folder: Path) -> dict[str, Any]:
     """What the template shows."""
     config_path, summary_path = folder / "config.yaml", folder / "summary.json"
-    rows = [row for row in read_metrics(folder) if row["stage"] == "online"]
+    all_rows = read_metrics(folder)
+    rows = [row for row in all_rows if row["stage"] == "online"]
     if not any((folder / name).exists() for name in _PARTS):
         raise UserError(f"{folder} holds no run", "Name a run's folder, for example runs/local")
     config_text = config_path.read_text(encoding="utf-8") if config_path.exists() else ""
@@ -88,14 +90,16 @@ def _view(folder: Path) -> dict[str, Any]:
         "finds": any(example.findings for example in examples),
         "colours": {outcome.value: colour for outcome, colour in plots.COLOURS.items()},
         "config_text": config_text,
+        "busy": _busy(all_rows),
         **_counts(summary, rows),
     }
 
 
 def _counts(summary: Summary, rows: list[dict[str, Any]]) -> dict[str, dict[str, float]]:
     """What was counted: by the summary, and before there is one by the newest measurements."""
-    outcomes: dict[str, float] = dict(summary.outcomes) or _last(rows, metrics.SAMPLES, {})
-    errors: dict[str, float] = dict(summary.errors) or _last(rows, metrics.ERRORS, {})
+    last = rows[-1] if rows else {}
+    outcomes: dict[str, float] = dict(summary.outcomes) or summed(last, metrics.PROGRAMS, "outcome", split="train")
+    errors: dict[str, float] = dict(summary.errors) or summed(last, metrics.ERRORS, "error")
     return {
         "programs": {
             "labelled": summary.samples_labelled or sum(outcomes.values()),
@@ -104,8 +108,17 @@ def _counts(summary: Summary, rows: list[dict[str, Any]]) -> dict[str, dict[str,
         "outcomes": outcomes,
         "errors": dict(sorted(errors.items(), key=lambda item: -item[1])[:_ERRORS_SHOWN]),
         "evicted": dict(summary.samples_evicted) or _last(rows, metrics.EVICTED, {}),
-        "busy": _last(rows, metrics.PHASE_SECONDS, {}),
     }
+
+
+def _busy(rows: list[dict[str, Any]]) -> dict[str, float]:
+    """Busy seconds of the online stage by part: those of other stages are counted too, in the rows before."""
+    online = [row["stage"] == "online" for row in rows]
+    if True not in online:
+        return {}
+    before = _last(rows[: online.index(True)], metrics.PHASE_SECONDS, {})
+    newest = _last([row for row, there in zip(rows, online, strict=True) if there], metrics.PHASE_SECONDS, {})
+    return {phase: seconds - before.get(phase, 0.0) for phase, seconds in newest.items()}
 
 
 def _objective(config: Mapping[str, Any]) -> str | None:

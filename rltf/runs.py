@@ -5,8 +5,6 @@ from __future__ import annotations
 import os
 import secrets
 import shutil
-import tempfile
-from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -14,53 +12,31 @@ from typing import Any
 import msgspec
 
 from buffer.redis_buffer import RedisBuffer
+from buffer.server import url_of
 from contracts.config import Recipe
 from contracts.errors import UserError
 from contracts.files import write_in_one_move
 from contracts.recipe import load_recipe, write_recipe
 from executors import tiers
 from problems.sets import check_problem_set
-from rltf.monitor import Monitor
+from rltf.board import Board
+from rltf.copies import check_url
+from rltf.endpoint import Endpoint, check_targets
+from rltf.host import address_of, driver_host
+from rltf.job import check_lasting, in_a_job
+from rltf.tensorboard import require_tensorboard
+from rltf.totals import Totals
 
 LEAST_FREE_MB = 200
-CHANGEABLE = {"monitor", "ray_address", "hardware"}
+CHANGEABLE = {"monitor", "ray", "upload", "hardware"}
 """What a resumed run may have otherwise than before."""
-
-
-class Totals(msgspec.Struct, kw_only=True):
-    """Running totals of the online stage, in sampled programs unless it says otherwise."""
-
-    outcomes: dict[str, int] = {}
-    errors: dict[str, int] = {}
-    difficulties: dict[str, int] = {}
-    passes: dict[str, int] = {}
-    """Difficulty → programs that pass."""
-    dropped: dict[str, int] = {}
-    """By executors, before the buffer."""
-    evicted: dict[str, int] = {}
-    """By reason: from the buffer, and before it."""
-    trained: int = 0
-    lag_sum: float = 0.0
-    lag_max: int = 0
-    published: int = 0
-    prompt_cut: int = 0
-    """Characters."""
-    judged: int = 0
-    """Programs run, greedy ones too."""
-    sandbox_errors: int = 0
-    remembered: int = 0
-    """Verdicts known from an equal program."""
-    replaced: int = 0
-    """Zygotes that had to be replaced."""
-    phases: dict[str, float] = {}
-    """Part of the system → busy seconds."""
 
 
 class State(msgspec.Struct, kw_only=True):
     """state.json: how far a run has come."""
 
     run: str
-    """What the run's keys in Redis are named by: its name and a word of its own, so that no two runs meet."""
+    """Its name and a word of its own, so that no two runs meet: in Redis, in Prometheus, in a log."""
     done: list[str] = []
     """Stages that are finished."""
     stage: str = ""
@@ -77,6 +53,15 @@ class State(msgspec.Struct, kw_only=True):
     totals: Totals = msgspec.field(default_factory=Totals)
 
 
+class _Earlier(msgspec.Struct):
+    """As much of a state as says which run it is, and whether it has come to a checkpoint or to the end of a stage."""
+
+    run: str
+    done: list[str] = []
+    stage: str = ""
+    step: int = 0
+
+
 class RunFolder:
     """runs/NAME: config.yaml, metrics.jsonl, summary.json, report.html, evaluations/, checkpoints/, redis/, state.json."""
 
@@ -90,12 +75,18 @@ class RunFolder:
     def begin(self, recipe: Recipe, *, resume: bool) -> State:
         """Make the folder anew, or go on in it; returns how far it has come. Raises UserError as `check` does.
 
-        A run that was there before is kept, once, as NAME~previous: a forgotten --resume costs nobody their run.
+        A run that was there before is kept, once, as NAME~previous: a forgotten --resume costs nobody their run, and a start that
+        fails does not take its place. Prometheus need not look for it any more, if it was killed.
         """
         self.check(recipe, resume=resume)
         if resume:
             return self.state()
-        make_anew(self.path)
+        came_far = True
+        if self._state.is_file():
+            given_up = msgspec.json.decode(self._state.read_bytes(), type=_Earlier)
+            came_far = bool(given_up.done or given_up.stage or given_up.step)
+            (recipe.monitor.targets_beside(self.path) / f"{given_up.run}.json").unlink(missing_ok=True)
+        make_anew(self.path, displaces=came_far)
         write_recipe(recipe, self.path / "config.yaml")
         state = State(run=f"{recipe.name}-{secrets.token_hex(4)}")
         self.save(state)
@@ -128,10 +119,12 @@ class RunFolder:
         check_same_recipe(self.path, recipe, "or choose another name=…")
 
 
-def make_anew(folder: Path) -> None:
-    """An empty folder; what was there before is kept, once, as NAME~previous."""
-    if folder.exists():
-        previous = _previous(folder)
+def make_anew(folder: Path, *, displaces: bool = True) -> None:
+    """An empty folder; what was there before is kept, once, as NAME~previous, if need be in the place of what is there."""
+    previous = _previous(folder)
+    if folder.exists() and previous.exists() and not displaces:
+        shutil.rmtree(folder)
+    elif folder.exists():
         shutil.rmtree(previous, ignore_errors=True)
         os.replace(folder, previous)
     folder.mkdir(parents=True)
@@ -206,37 +199,44 @@ def imitates(recipe: Recipe) -> bool:
 
 
 def check_surroundings(recipe: Recipe, *, resume: bool) -> None:
-    """Raises UserError where a run's folder, this machine's isolation, its critic, its Prometheus endpoint or its Redis stand in
-    the way of it."""
+    """Raises UserError where a run's folder, this machine's isolation, its critic, its Prometheus endpoint or the place of its
+    target's file, a missing TensorBoard or its Redis stand in the way of it."""
+    if in_a_job():
+        check_lasting(recipe)
+    if address := address_of(recipe):
+        from rltf.joining import check_cluster  # takes most of a second
+
+        check_cluster(address)
     RunFolder(recipe.folder.absolute()).check(recipe, resume=resume)
-    if not recipe.ray_address or recipe.problems.corpus == "verified":  # elsewhere, the executors' own machines decide
+    if not address_of(recipe) or recipe.problems.corpus == "verified":  # elsewhere, the executors' own machines decide
         tiers.require(recipe.executors)
     critic = recipe.objective.reference.critic
     if critic is not None and not (critic / "config.json").is_file():
         raise UserError(
             f"objective.reference.critic={critic} is no model folder", "Name a token classifier's folder, or leave it out"
         )
-    if recipe.monitor.prometheus_port:
-        with tempfile.TemporaryDirectory() as scratch:
-            Monitor(Path(scratch), recipe.monitor).close()
-    if recipe.buffer.url:
-        RedisBuffer(recipe.buffer.url, recipe.name, recipe.buffer).close()
+    monitor = recipe.monitor
+    if monitor.prometheus_port or (monitor.prometheus_host and monitor.prometheus_port is None):
+        Endpoint(Board(recipe.name), monitor, driver_host(recipe)).close()
+    if monitor.prometheus_port != 0:
+        check_targets(monitor.targets_beside(recipe.folder))
+    if monitor.tensorboard:
+        require_tensorboard()
+    if url := url_of(recipe.buffer):
+        RedisBuffer(url, recipe.name, recipe.buffer).close()
+    if recipe.upload:
+        check_url(recipe.upload, recipe.folder.absolute(), resume=resume)
 
 
 def differences(old: dict[str, Any], new: dict[str, Any], prefix: str = "") -> list[str]:
-    """`key.path=new value (was old value)` for each leaf of two trees of the same shape that differs."""
+    """`key.path=new value (was old value)` for each leaf of two trees that differs; parts with other keys are leaves."""
     found = []
     for key, value in new.items():
-        if isinstance(value, dict):
+        if isinstance(value, dict) and value.keys() == old[key].keys():
             found += differences(old[key], value, f"{prefix}{key}.")
         elif value != old[key]:
             found.append(f"{prefix}{key}={value} (was {old[key]})")
     return found
-
-
-def add(totals: dict[str, int], more: dict[str, int]) -> dict[str, int]:
-    """Element-wise sum."""
-    return dict(Counter(totals) + Counter(more))
 
 
 def check_space(path: Path) -> None:

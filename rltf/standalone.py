@@ -13,9 +13,10 @@ from contracts.config import Recipe
 from contracts.evaluation import EvaluationSummary
 from models.load import check_model_path
 from problems.sets import load_problem_set
-from rltf.cluster import Cluster, connected
+from rltf.cluster import Cluster
 from rltf.eval_tables import show
 from rltf.evaluate import about, evaluate, plan, programs_in_all
+from rltf.joining import connected
 from rltf.progress import Progress
 from rltf.recording import Recording, begin_folder
 
@@ -41,11 +42,13 @@ def evaluate_model(recipe: Recipe, model: str, on: On, folder: Path, console: Co
             if rest:
                 progress.stage("actors")
                 with connected(recipe):
-                    cluster = Cluster(recipe, model, problems.train, problems.heldout)
+                    cluster = Cluster(recipe, model, problems.train, problems.heldout, run=recipe.name, tell=progress.note)
                     cluster.start_learner(model, recipe.learner.optimizer, 1)
                     ray.get(cluster.publish(0))
                     progress.stage("evaluate", programs, "program")
-                    evaluate(cluster, rest, recording, progress.update)
+                    for samples, _ in evaluate(cluster, rest):
+                        recording.add(samples)
+                        progress.update(recording.tally.programs)
             summary = recording.finish()
     show(summary, progress, folder)
     return summary

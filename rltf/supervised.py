@@ -36,10 +36,12 @@ def run_stage(
     state: State,
     every: int,
     tell: Callable[[int, Sequence[StepMetrics]], None],
+    on_checkpoint: Callable[[Path], None],
 ) -> None:
     """The stage's steps after its newest checkpoint; a checkpoint each `every` steps (0: none), the newest is kept.
 
-    `tell` hears the number of steps made before some, and their metrics. What a step draws depends on its number alone.
+    `tell` hears the number of steps made before some, and their metrics; `on_checkpoint` where one has been written. What a step
+    draws depends on its number alone.
     """
     checkpoints = _checkpoints(folder, stage.name)
     cluster.start_learner(stage.model, stage.optimizer, stage.steps)
@@ -51,10 +53,12 @@ def run_stage(
         tell(step, cluster.on_ranks("supervised_steps", stage.name, step, count, stage.batch)[0])
         step += count
         if every and step % every == 0 and step < stage.steps:
-            with written_whole(step_folder(checkpoints, step)) as partial:
+            checkpoint = step_folder(checkpoints, step)
+            with written_whole(checkpoint) as partial:
                 cluster.on_ranks("save", partial)
             state.stage, state.stage_step = stage.name, step
             folder.save(state)
+            on_checkpoint(checkpoint)
             remove_old(checkpoints, 1)
 
 
@@ -74,6 +78,14 @@ def remove_finished(folder: RunFolder, state: State) -> None:
 def steps_kept(state: State, stage: str) -> int:
     """Steps of a stage that its newest checkpoint holds."""
     return state.stage_step if state.stage == stage else 0
+
+
+def newest_checkpoint(folder: RunFolder, state: State) -> Path | None:
+    """Of a run that is resumed."""
+    if state.step:
+        return step_folder(folder.checkpoints, state.step)
+    unfinished = state.stage and state.stage not in state.done
+    return step_folder(_checkpoints(folder, state.stage), state.stage_step) if unfinished else None
 
 
 def unfinished(state: State) -> dict[str, int]:

@@ -52,13 +52,13 @@ class Tally:
     def add(self, sample: Sample) -> None:
         """Count a program in."""
         problems = self.settings.setdefault(sample.setting, {})
-        count = problems.setdefault(sample.problem_id, Count(sample.difficulty, sample.split, digest=sample.problem_digest))
-        count.outcomes[sample.outcome.value] += 1
+        problem = problems.setdefault(sample.problem_id, Count(sample.difficulty, sample.split, digest=sample.problem_digest))
+        problem.outcomes[sample.outcome.value] += 1
         kind = error_kind(sample.outcome, sample.detail, sample.error_type)
         if kind:
-            count.errors[kind] += 1
+            problem.errors[kind] += 1
         if sample.visible is not None and sample.outcome is not Outcome.SANDBOX_ERROR:
-            count.by_both[sample.visible, sample.outcome is Outcome.PASS] += 1
+            problem.by_both[sample.visible, sample.outcome is Outcome.PASS] += 1
         self.programs += 1
         self._failed += sample.outcome is Outcome.SANDBOX_ERROR
 
@@ -133,8 +133,8 @@ def estimates_of(counts: Iterable[Count], k: int) -> list[float]:
 def grouped(counts: Iterable[Count], key: Callable[[Count], str]) -> dict[str, list[Count]]:
     """The problems by difficulty or split, the easiest first where the names are known ones."""
     found: dict[str, list[Count]] = {}
-    for count in counts:
-        found.setdefault(key(count), []).append(count)
+    for one in counts:
+        found.setdefault(key(one), []).append(one)
     return {name: found[name] for name in easiest_first(found)}
 
 

@@ -7,9 +7,8 @@ A recipe may leave out the warm start, the control, and online RLTF with its eva
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,12 +16,14 @@ import ray
 import torch
 
 from buffer.redis_buffer import RedisBuffer
-from buffer.server import EmbeddedRedis
+from buffer.server import EmbeddedRedis, url_of
+from contracts import logs
 from contracts import metrics as m
 from contracts.config import Recipe
+from contracts.counts import add, number_of, summed
 from contracts.errors import UserError
 from contracts.records import decode_labelled
-from learner.checkpoint import remove_old, step_folder, written_whole
+from learner.checkpoint import remove_old, size_of, step_folder, written_whole
 from learner.step_metrics import StepMetrics
 from models.load import check_model_path
 from models.packing import check_packable
@@ -30,18 +31,25 @@ from models.prompts import prompt_text
 from models.tiny import build_model, train_tokenizer
 from problems.order import ProblemOrder
 from problems.sets import load_problem_set
-from rltf.cluster import Cluster, address_of, connected
-from rltf.evaluate import about, evaluate, plan, programs_in_all
+from rltf.board import Values
+from rltf.cluster import Cluster
+from rltf.course import Course
+from rltf.evaluations import Evaluations, count_again
 from rltf.examples import append_examples, forget_examples
+from rltf.host import address_of, driver_host
+from rltf.job import in_own_copy
+from rltf.joining import connected
 from rltf.lag import lag_bound
-from rltf.loop import OnlineLoop, Values, number
+from rltf.loop import OnlineLoop
 from rltf.monitor import Monitor
 from rltf.progress import Progress, shares
+from rltf.pulse import Pulse, what_it_has, zeros
 from rltf.record import Record, example_of
-from rltf.recording import Recording
 from rltf.report import write_report
 from rltf.runs import RunFolder, State
-from rltf.supervised import Stage, finish_stage, remove_finished, run_stage, unfinished
+from rltf.supervised import Stage, finish_stage, newest_checkpoint, remove_finished, run_stage, unfinished
+from rltf.totals import take_counts
+from rltf.upload import Upload
 from rltf.verified import verified
 
 TOKENIZER_TEXTS = 2000
@@ -70,24 +78,47 @@ class Run:
         remove_finished(self._folder, self._state)
         kept = {"online": self._state.step} | unfinished(self._state)
         forget_examples(self._folder.path, self._state.step)
-        with Monitor(self._folder.path, recipe.monitor, kept=kept) as self._monitor:
+        count_again(self._folder, self._state.totals)
+        run, path, host = self._state.run, self._folder.path, driver_host(recipe)
+        log = logs.to_file(path / logs.FILE, run, "driver")
+        copies = Upload(recipe.upload, path, self._progress.note)
+        monitor = Monitor(run, path, recipe.monitor, host=host, kept=kept, note=self._progress.note)
+        with copies as self._upload, log, monitor as self._monitor:
+            logs.info("run resumed" if self._resume else "run begun", self._state.step, node=host, metrics=monitor.address)
+            self._pulse = Pulse(monitor.post, path)
+            self._pulse.beat(self._state.totals.values)
+            if newest := newest_checkpoint(self._folder, self._state):
+                self._tell_size(newest)
             self._record = Record(recipe, self._folder, self._state, resume=self._resume)
+            self._course = Course(self._progress, self._record, monitor, self._pulse)
+            self._evaluations = Evaluations(recipe, self._folder, self._state.totals, self._course)
             try:
+                self._upload.begin()
                 self._stages()
                 self._record.finish("done")
+                logs.info("run done")
                 self._progress.stage("report")
                 if not self._warmup_only:
                     self._progress.table(*self._record.table())
             except BaseException as err:
-                self._record.finish("interrupted" if isinstance(err, KeyboardInterrupt) else "failed", err)
+                if isinstance(err, KeyboardInterrupt):
+                    self._record.finish("interrupted", err)
+                    logs.warning("run interrupted")
+                else:
+                    self._record.finish("failed", err)
+                    logs.error("run failed", err)
                 raise
             finally:
-                self._progress.note(f"report: {write_report(self._folder.path)}")
+                report = write_report(path)
+                if not in_own_copy(recipe):
+                    self._progress.note(f"report: {report}")
+                if address_of(recipe) and not in_own_copy(recipe):
+                    self._progress.note(f"results: {path} on node {host}")
 
     def _stages(self) -> None:
         recipe = self._recipe
         with ExitStack() as stack:
-            with self._timed("problems"):
+            with self._course.stage("problems"):
                 self._problems = load_problem_set(recipe.problems, self._folder.path, recipe.seed)
                 train, heldout, dropped = len(self._problems.train), len(self._problems.heldout), self._problems.dropped
                 self._progress.note(f"{train} problems to train on, {heldout} held out, {dropped} left out")
@@ -95,19 +126,29 @@ class Run:
             if recipe.problems.corpus == "verified":
                 self._verify_corpus()
             base = self._base_model()
-            url = recipe.buffer.url or stack.enter_context(self._embedded_redis()).url
+            url = url_of(recipe.buffer) or stack.enter_context(self._embedded_redis()).url
             self._buffer = RedisBuffer(url, self._state.run, recipe.buffer)
             stack.callback(self._buffer.close)
             stack.enter_context(connected(recipe))
-            with self._timed("actors"):
-                self._cluster = Cluster(recipe, base, self._problems.train, self._problems.heldout)
+            with self._course.stage("actors"):
+                self._cluster = Cluster(
+                    recipe,
+                    base,
+                    self._problems.train,
+                    self._problems.heldout,
+                    run=self._state.run,
+                    files=[self._folder.path],
+                    tell=self._progress.note,
+                )
                 self._cluster.open_buffer(url, self._state.run)
+            tiers = ray.get([executor.tier.remote() for executor in self._cluster.executors])
+            self._monitor.post({**what_it_has(recipe, tiers), **zeros(self._problems)})
             self._cluster.start_learner(base, recipe.learner.optimizer, 1)
             self._record.model(self._cluster.on_ranks("describe")[0])
             start = self._warm_start(base)
             if self._warmup_only:
                 return
-            self._evaluate("start", start)
+            self._evaluations.make("start", start, self._cluster, self._problems.heldout)
             if recipe.control:
                 self._control(start)
             if recipe.online:
@@ -116,17 +157,20 @@ class Run:
     def _verify_corpus(self) -> None:
         """Leave in the corpus only the programs that pass."""
         before, whole = self._problems, sum(len(problem.corpus) for problem in self._problems.train)
-        with self._timed("verified corpus", whole, "program"):
-            train = verified(before.train, self._recipe, self._folder.path, self._progress.update)
+
+        def tell(programs: int) -> None:
+            self._progress.update(programs)
+            self._pulse.progress(self._state.totals.values)
+
+        with self._course.stage("verified corpus", whole, "program"):
+            train = verified(before.train, self._recipe, self._folder.path, tell)
         self._problems = replace(before, train=train)
         kept = sum(len(problem.corpus) for problem in train)
         self._progress.note(f"{kept} of {whole} corpus programs pass their problem's tests: the others are not imitated")
         self._record.corpus(whole, kept)
 
     def _embedded_redis(self) -> EmbeddedRedis:
-        """On this node alone, unless a cluster's other nodes must reach it."""
-        host = ray.util.get_node_ip_address() if address_of(self._recipe) else "127.0.0.1"
-        return EmbeddedRedis(self._folder.redis, host)
+        return EmbeddedRedis(self._folder.redis, driver_host(self._recipe))
 
     def _base_model(self) -> str:
         """The model to begin with: the recipe's, or a tiny one made on the spot."""
@@ -163,7 +207,7 @@ class Run:
             self._supervised(Stage("control", start, recipe.learner.optimizer, recipe.steps, recipe.learner.sl_samples))
             self._export(folder)
             self._finish_stage("control")
-        self._evaluate("control", str(folder))
+        self._evaluations.make("control", str(folder), self._cluster, self._problems.heldout)
 
     def _online(self, start: str) -> None:
         """Online RLTF."""
@@ -179,8 +223,8 @@ class Run:
             ray.get(self._cluster.publish(self._state.step))
             ids = [problem.id for problem in self._problems.train]
             order = ProblemOrder(ids, recipe.seed, min(recipe.sampling.problems_per_batch, len(ids)))
-            loop = OnlineLoop(self._cluster, self._buffer, order, self._state, self._on_step, self._on_checkpoint)
-            with self._timed("online RLTF", recipe.steps):
+            loop = OnlineLoop(self._cluster, self._buffer, order, self._state, self._on_step, self._on_checkpoint, self._pulse)
+            with self._course.stage("online", recipe.steps, title="online RLTF"):
                 self._progress.note(f"lag is at most {lag_bound(recipe).bound} steps: {lag_bound(recipe).formula}")
                 try:
                     loop.run()
@@ -189,52 +233,34 @@ class Run:
             self._export(folder)
             self._buffer.clear()
             self._finish_stage("online")
-        self._evaluate("final", str(folder))
+        self._evaluations.make("final", str(folder), self._cluster, self._problems.heldout)
 
     def _supervised(self, stage: Stage) -> None:
         def tell(done: int, rows: Sequence[StepMetrics]) -> None:
+            totals = self._state.totals
             for step, row in enumerate(rows, start=done + 1):
+                add(totals.supervised, take_counts(row))
                 self._monitor.record(stage.name, {m.STEP.name: step, **row})
+            self._pulse.progress(totals.values)
             loss = rows[-1][m.LOSS.name]
             assert isinstance(loss, dict)
             self._progress.update(done + len(rows), loss=f"{loss['sl']:.3f}")
 
-        with self._timed(stage.name, stage.steps):
-            run_stage(stage, self._cluster, self._folder, self._state, self._recipe.checkpoint.every, tell)
-
-    def _evaluate(self, stage: str, model: str) -> None:
-        """Evaluate what a model folder holds, unless a resumed run has done so."""
-        if self._record.result(stage) is not None:
-            return
-        problems = self._problems.heldout[: self._recipe.eval.max_problems]
-        batches, programs = plan(problems, self._recipe), programs_in_all(self._recipe, len(problems))
-        self._cluster.start_learner(model, self._recipe.learner.optimizer, 1)
-        ray.get(self._cluster.publish(0))
-        with (
-            self._timed(f"evaluate {stage}", programs, "program"),
-            Recording(self._folder.evaluations / stage, about(problems, self._recipe, model), programs) as recording,
-        ):
-            done = recording.resume([batch.keys for batch in batches])
-            evaluate(self._cluster, batches[done:], recording, self._progress.update)
-            summary = recording.finish()
-        self._record.evaluated(stage, summary.result)
-        by_difficulty = {name: part.pass_at_k["1"] for name, part in summary.by_difficulty.items() if part.problems}
-        rates = {m.EVAL_PASS.name: {stage: summary.pass_at_k["1"]}, m.EVAL_DIFFICULTY.name: by_difficulty}
-        self._monitor.record(f"evaluate {stage}", rates)
-        self._progress.note(f"{stage}: held-out pass@1 {summary.pass_at_k['1']:.3f}")
+        with self._course.stage(stage.name, stage.steps):
+            every = self._recipe.checkpoint.every
+            run_stage(stage, self._cluster, self._folder, self._state, every, tell, self._on_supervised_checkpoint)
 
     def _on_step(self, step: int, metrics: Values, example: bytes | None) -> None:
         self._monitor.record("online", metrics)
-        outcomes = metrics[m.SAMPLES.name]
-        assert isinstance(outcomes, dict)
+        seconds = number_of(metrics, m.STEP_SECONDS)
         self._progress.update(
             step,
-            passed=f"{metrics.get(m.PASS_RATE.name, 0):.2f}",
-            outcomes=shares(outcomes),
-            buffer=f"{metrics[m.BUFFER_FILL.name]:.0f}",
-            lag=f"{metrics.get(m.LAG_MEAN.name, 0):.1f}",
-            step_seconds=f"{number(metrics, m.STEP_SECONDS.name):.2f}",
-            programs_per_second=f"{self._recipe.samples_per_step / number(metrics, m.STEP_SECONDS.name):.0f}",
+            passed=f"{number_of(metrics, m.PASS_RATE):.2f}",
+            outcomes=shares(summed(metrics, m.PROGRAMS, "outcome", split="train")),
+            buffer=f"{number_of(metrics, m.BUFFER_FILL):.0f}",
+            lag=f"{number_of(metrics, m.LAG_MEAN):.1f}",
+            step_seconds=f"{seconds:.2f}",
+            programs_per_second=f"{self._recipe.samples_per_step / seconds:.0f}",
         )
         if example is not None and self._record.wants_example(step):
             append_examples(self._folder.path, [example_of(decode_labelled(example), self._problems.train, step)])
@@ -248,7 +274,17 @@ class Run:
         self._folder.save(state)
         self._record.progressed(state.step, state.totals)
         self._buffer.commit(state.step)
+        self._tell_size(folder)
+        logs.info("checkpoint", state.step, folder=str(folder))
         remove_old(self._folder.checkpoints, self._recipe.checkpoint.keep)
+        self._upload.in_background()
+
+    def _on_supervised_checkpoint(self, checkpoint: Path) -> None:
+        self._tell_size(checkpoint)
+        self._upload.in_background()
+
+    def _tell_size(self, checkpoint: Path) -> None:
+        self._monitor.post({m.CHECKPOINT_BYTES.name: size_of(checkpoint)})
 
     def _export(self, folder: Path) -> None:
         with written_whole(folder) as partial:
@@ -256,12 +292,4 @@ class Run:
 
     def _finish_stage(self, stage: str) -> None:
         finish_stage(stage, self._folder, self._state)
-
-    @contextmanager
-    def _timed(self, stage: str, total: int | None = None, unit: str = "step") -> Iterator[None]:
-        self._progress.stage(stage, total, unit)
-        started = time.perf_counter()
-        try:
-            yield
-        finally:
-            self._record.took(stage, time.perf_counter() - started)
+        self._upload.in_background()

@@ -65,7 +65,7 @@ def leave(
     (folder / "state.json").write_bytes(msgspec.json.encode(State(run="r")))
     ours = result(rate, rate + 0.2, error=error)
     ours.evaluations["T=1.0"].passed = list(passed)
-    summary = Summary(name=job.recipe.name, status=status, seed=job.seed, seconds={"online RLTF": 120.0})
+    summary = Summary(name=job.recipe.name, status=status, seed=job.seed, seconds={"online": 120.0})
     if job.arm is not None and status == "done":
         summary.start = result(start, 0.7)
         if job.recipe.online:

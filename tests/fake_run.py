@@ -8,6 +8,7 @@ import numpy as np
 
 from contracts import metrics
 from contracts.config import Recipe
+from contracts.metrics import labelled
 from contracts.recipe import write_recipe
 from contracts.records import Category, Detail, Outcome
 from contracts.sections import MonitorConfig
@@ -174,7 +175,7 @@ def record_steps(folder: Path, steps: int = STEPS, seed: int = 3) -> None:
     """metrics.jsonl of the online stage: outcomes drift from START_MIX to FINAL_MIX."""
     rng = np.random.default_rng(seed)
     totals = np.zeros(len(OUTCOMES))
-    with Monitor(folder, MonitorConfig()) as monitor:
+    with Monitor("fake", folder, MonitorConfig(prometheus_port=0)) as monitor:
         for step in range(1, steps + 1):
             way = min(1.0, step / STEPS)
             mix = (1 - way) * np.array(START_MIX) + way * np.array(FINAL_MIX)
@@ -188,9 +189,11 @@ def _row(step: int, share: np.ndarray, totals: np.ndarray, rng: np.random.Genera
     noise = rng.normal(size=4)
     return {
         metrics.STEP.name: step,
-        metrics.SAMPLES.name: {outcome.value: float(total) for outcome, total in zip(OUTCOMES, totals, strict=True)},
-        metrics.DIFFICULTIES.name: {"introductory": float(step * 96), "interview": float(step * 32)},
-        metrics.PASSES.name: {"introductory": float(step * 72), "interview": float(step * 8)},
+        metrics.PROGRAMS.name: {
+            labelled("train", difficulty, outcome): float(total * (part if outcome is Outcome.PASS else 0.5))
+            for outcome, total in zip(OUTCOMES, totals, strict=True)
+            for difficulty, part in (("introductory", 0.8), ("interview", 0.2))
+        },
         metrics.PASS_RATE.name: float(share[0]),
         metrics.REWARD_COARSE.name: float(share @ np.array([1.0, -0.3, -0.6, -1.0])),
         metrics.REWARD_ADAPTIVE.name: float((share[0] + 0.1 * share[1]) / (share[0] + share[1])),

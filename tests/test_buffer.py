@@ -50,6 +50,21 @@ def test_appends_wait_in_order_and_come_back_whole(make: Make) -> None:
     assert buffer.fetch(["b", "a"])[1] == entry
 
 
+def test_the_oldest_is_the_one_that_has_waited_longest(make: Make) -> None:
+    buffer = make(max_uses=2)
+    versions = [buffer.oldest()]
+    for key, version in (("a", 3), ("b", 0), ("c", 4)):
+        buffer.append(labelled(key, version=version))
+        versions.append(buffer.oldest())
+    buffer.draw(["a"], 0)
+    versions.append(buffer.oldest())
+    buffer.draw(["a"], 1)
+    versions.append(buffer.oldest())
+    buffer.evict(["b", "c"], "lag")
+    versions.append(buffer.oldest())
+    assert versions == [None, 3, 3, 3, 3, 0, None]
+
+
 def test_second_append_of_an_id_does_nothing_even_after_it_was_drawn(make: Make) -> None:
     buffer = make()
     buffer.append(labelled("a"))
@@ -175,7 +190,7 @@ def test_redis_and_memory_agree(redis_url: str, script: list[tuple], config: dic
                 result = buffer.evict([f"g{key}" for key in arguments[0]], "lag")
             else:
                 result = getattr(buffer, name)(*arguments)
-            for_both.append((result, buffer.waiting(), buffer.counts()))
+            for_both.append((result, buffer.waiting(), buffer.oldest(), buffer.counts()))
         assert for_both[0] == for_both[1]
     shared.clear()
     shared.close()

@@ -227,7 +227,8 @@ def test_metric_names_are_unique_and_say_what_they_are() -> None:
 
 def test_prefixed_names_are_what_prometheus_allows() -> None:
     assert all(re.fullmatch(r"rltf_[a-z0-9_]+", metrics.PREFIX + metric.name) for metric in metrics.ALL)
-    labels_ = [metric.label for metric in metrics.ALL if metric.label is not None]
+    labels_ = {label for metric in metrics.ALL for label in metric.labels}
+    assert {"split", "difficulty", "outcome"} <= labels_
     assert all(re.fullmatch(r"[a-z]+", label) for label in labels_)
 
 

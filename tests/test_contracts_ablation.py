@@ -136,12 +136,33 @@ def test_runs_at_the_same_time_cannot_have_one_port(tmp_path: Path) -> None:
         recipe(tmp_path, "monitor.prometheus_port=9100", parallel=2).chosen(None)
     assert str(caught.value) == (
         "monitor.prometheus_port=9100 can serve one run at a time, and parallel=2 are wanted. "
-        "Set parallel=1, or monitor.prometheus_port=0"
+        "Set parallel=1, or leave monitor.prometheus_port unset: each run takes a free one"
     )
     recipe(tmp_path, "monitor.prometheus_port=9100", parallel=1).chosen(None)
+    recipe(tmp_path, "monitor.prometheus_port=0", parallel=2).chosen(None)
+    assert recipe(tmp_path, parallel=2).run("sl", 0).monitor.prometheus_port is None
     arms = {"a": {"about": "", "set": {"monitor.prometheus_port": 9100}}}
     with pytest.raises(UserError, match=r"arm a: monitor\.prometheus_port=9100 can serve one run"):
         recipe(tmp_path, parallel=2, arms=arms).chosen(None)
+
+
+def test_prometheus_finds_an_ablations_runs_where_it_finds_others(tmp_path: Path) -> None:
+    ablation = recipe(tmp_path, f"output={tmp_path / 'runs'}")
+    start = ablation.warm_start(1)
+    assert start is not None
+    for run in (start, ablation.run("sl", 0), ablation.run("coarse", 1)):
+        assert run.monitor.targets == tmp_path / "runs" / ".prometheus"
+        assert run.folder.is_relative_to(ablation.folder)
+
+
+def test_a_place_of_ones_own_for_target_files_is_kept(tmp_path: Path) -> None:
+    arms = {"a": {"about": "", "set": {"monitor.targets": "/mine"}}, "b": {"about": ""}}
+    ablation = recipe(tmp_path, "monitor.targets=/ours", arms=arms)
+    start = ablation.warm_start(0)
+    assert start is not None
+    assert [run.monitor.targets for run in (start, ablation.run("a", 0), ablation.run("b", 0))] == [
+        Path("/ours"), Path("/mine"), Path("/ours"),
+    ]  # fmt: skip
 
 
 def test_what_the_options_name(tmp_path: Path) -> None:

@@ -85,8 +85,7 @@ def group(*programs: Program) -> Group:
 
 def test_programs_that_the_sandbox_failed_are_left_out() -> None:
     passed, broken = Verdict(outcome=Outcome.PASS, passed=1, total=1), Verdict(outcome=Outcome.SANDBOX_ERROR)
-    labelled, dropped = label_group(group(program("b"), program("a"), program("b")), [broken, passed, broken], TABLE)
-    assert dropped == 2
+    labelled = label_group(group(program("b"), program("a"), program("b")), [broken, passed, broken], TABLE)
     assert [one.text for one in labelled.group.programs] == ["a"]
     assert len(labelled.verdicts) == len(labelled.labels) == 1
     assert (labelled.group.id, labelled.group.policy_version) == ("g", 3)
@@ -96,6 +95,6 @@ def test_a_missing_colon_penalises_the_token_that_took_its_place() -> None:
     problem = Problem(id="p", question="", tests=(UnitTest("", "1"),))
     one = program("x = 1\n", "if", " x", "\n    ", "print", "(x)", "\n")
     with Executor(ExecutorsConfig(), TABLE) as executor:
-        labelled, _ = label_group(group(one), [executor.judge(problem, one.text)], TABLE)
+        labelled = label_group(group(one), [executor.judge(problem, one.text)], TABLE)
     assert labelled.labels[0].penalised == [False, True, True, True, False, False, False, False]
     assert labelled.labels[0].coarse == -1.0

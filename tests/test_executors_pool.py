@@ -12,11 +12,12 @@ from typing import Any
 import pytest
 from msgspec import structs
 
+from contracts import metrics as m
 from contracts.errors import UserError
 from contracts.records import Detail, Outcome, Problem, Verdict
 from contracts.records import Test as UnitTest
 from contracts.sections import ExecutorsConfig, RewardsConfig
-from executors import judge_process
+from executors import judge, judge_process
 from executors.judge import Executor
 from executors.judge_process import JudgeProcess
 from executors.pool import Job, Pool
@@ -56,13 +57,28 @@ def test_equal_programs_of_a_problem_are_judged_once_unless_they_timed_out() -> 
     with Pool(ExecutorsConfig(cpu_seconds=0.2, cached_verdicts=2), RewardsConfig()) as pool:
         first = pool.judge(ECHO, "print(1)")
         assert pool.judge(ECHO, "print(1)") is first
-        assert pool.cache_hits == 1
         assert pool.judge(structs.replace(ECHO, id="other"), "print(1)") is not first
         assert pool.judge(structs.replace(ECHO, tests=(UnitTest("1", "2"),)), "print(1)").outcome is Outcome.FAILURE
         assert pool.judge(ECHO, "print(1)", hidden=True) is not first
         for _ in range(2):
             assert pool.judge(ECHO, "while True: pass").detail is Detail.TIMEOUT
-        assert pool.cache_hits == 1
+        assert pool.collect()[m.REMEMBERED.name] == 1
+
+
+def test_every_program_counts_as_remembered_or_executed() -> None:
+    texts = ["print(1)", "print(1)", "print(2)", "while True: pass", "import os\nos.fork()", "print('x' * 9_000_000)"]
+    with Pool(ExecutorsConfig(cpu_seconds=0.2, output_mb=1), RewardsConfig()) as pool:
+        verdicts = list(pool.judge_all(Job(ECHO, text) for text in texts))
+        counts = pool.collect()
+    executed = counts.pop(m.EXECUTION.name)
+    assert counts == {
+        m.JUDGED.name: 6,
+        m.REMEMBERED.name: 1,
+        m.KILLED.name: {"timeout": 1, "disallowed": 1, "output_limit": 1},
+    }
+    assert isinstance(executed, dict)
+    assert executed.pop("sum") == pytest.approx(sum(verdict.seconds for verdict in [verdicts[0], *verdicts[2:]]))
+    assert sum(executed.values()) == 5
 
 
 def test_a_sandbox_error_is_retried_once_by_another_judge(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -81,7 +97,11 @@ def test_a_sandbox_error_is_retried_once_by_another_judge(monkeypatch: pytest.Mo
         assert pool.judge(ECHO, "never").outcome is Outcome.SANDBOX_ERROR
         assert len(asked) == 4
         pool.judge(ECHO, "never")
-        assert pool.cache_hits == 0
+        assert pool.collect() == {
+            m.JUDGED.name: 3,
+            m.SANDBOX_ERRORS.name: 2,
+            m.EXECUTION.name: {"0.001": 1, "sum": 0.0},
+        }
 
 
 def test_a_judge_that_errs_on_known_programs_is_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -90,7 +110,7 @@ def test_a_judge_that_errs_on_known_programs_is_replaced(monkeypatch: pytest.Mon
         monkeypatch.setattr(executor, "is_healthy", lambda: next(healthy))
         monkeypatch.setattr(executor, "_since_canary", 10_000)
         assert executor.judge(ECHO, "print(1)").outcome is Outcome.PASS
-        assert executor.restarts == 1
+        assert executor.collect() == {m.REPLACED.name: 1}
         monkeypatch.setattr(executor, "is_healthy", lambda: False)
         assert executor.judge(ECHO, "print(1)").outcome is Outcome.SANDBOX_ERROR
 
@@ -101,7 +121,31 @@ def test_a_judges_process_that_dies_is_replaced() -> None:
         for pid in {int(Path(f"/proc/{zygote}/stat").read_text().split()[3]) for zygote in pool.zygotes}:
             os.kill(pid, signal.SIGKILL)
         assert [v.outcome for v in pool.judge_all(Job(ECHO, f"print(1) # {n}") for n in range(6))] == [Outcome.PASS] * 6
-        assert pool.restarts == 2
+        assert pool.collect()[m.REPLACED.name] == 2
+        assert pool.collect() == {}, "all was told"
+
+
+def test_what_judges_in_other_processes_count_comes_with_their_verdicts() -> None:
+    with Pool(ExecutorsConfig(cores=2), RewardsConfig()) as pool:
+        for zygote in pool.zygotes:
+            os.killpg(zygote, signal.SIGKILL)
+        assert [v.outcome for v in pool.judge_all(Job(ECHO, f"print(1) # {n}") for n in range(6))] == [Outcome.PASS] * 6
+        counts = pool.collect()
+    assert counts[m.REPLACED.name] == 2
+    assert counts[m.CANARIES.name] == {"right": 4}
+
+
+def test_canaries_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    with Executor(ExecutorsConfig(), RewardsConfig()) as executor:
+        assert executor.is_healthy()
+        assert executor.collect() == {m.CANARIES.name: {"right": 2}}
+        monkeypatch.setattr(judge, "_CANARIES", {"print(3)": Outcome.PASS, "print(4)": Outcome.PASS})
+        assert not executor.is_healthy()
+        assert executor.collect() == {m.CANARIES.name: {"right": 1, "wrong": 1}}
+        for zygote in executor.zygotes:
+            os.killpg(zygote, signal.SIGKILL)
+        assert not executor.is_healthy()
+        assert executor.collect() == {}, "a zygote that died has judged nothing wrong"
 
 
 def test_a_judges_process_that_is_silent_is_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -110,7 +154,7 @@ def test_a_judges_process_that_is_silent_is_replaced(monkeypatch: pytest.MonkeyP
         assert process.judge(ECHO, "import time\ntime.sleep(1)").outcome is Outcome.SANDBOX_ERROR
         monkeypatch.undo()
         assert process.judge(ECHO, "print(1)").outcome is Outcome.PASS
-        assert process.restarts == 1
+        assert process.collect() == {m.REPLACED.name: 1}
 
 
 def test_problems_are_sent_once_and_forgotten_to_make_room(monkeypatch: pytest.MonkeyPatch) -> None:

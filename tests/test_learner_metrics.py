@@ -168,8 +168,9 @@ def test_skipped_updates_are_counted_in_half_precision_and_have_no_gradient_norm
             deepspeed=DeepSpeedConfig(precision=precision, zero_stage=1),  # type: ignore[arg-type]
         )
         metrics = Trainer(Overflowing(*overflowing), recipe, 0).step(entries, [], 3)
-        found.append(("gradient_norm" in metrics, metrics.get("skipped_updates_ratio")))
-    assert found == [(True, None), (True, 0.0), (False, 0.5), (False, 1.0)]
+        found.append(("gradient_norm" in metrics, metrics.get("skipped_updates_ratio"), metrics["updates_total"]))
+    made, half, none = ({"made": 2 - n, "skipped": n} for n in range(3))
+    assert found == [(True, None, made), (True, 0.0, made), (False, 0.5, half), (False, 1.0, none)]
 
 
 def test_a_step_of_nothing_but_groups_without_variance_leaves_the_model_where_it_is() -> None:
@@ -195,3 +196,5 @@ def test_the_largest_of_two_ranks_is_the_largest_and_the_rest_are_sums() -> None
     assert found["clipped_tokens_ratio"] == pytest.approx(1 / 5)
     assert found["policy_entropy"] == pytest.approx(1.0)
     assert found["zero_variance_groups_ratio"] == 0.5
+    assert found["lag_steps"] == {"1.0": 2, "4.0": 2, "sum": 10.0}
+    assert (found["samples_trained_total"], found["learner_tokens_total"]) == (4, 8)

@@ -49,7 +49,7 @@ def run_stages(_: int, port: int, folder: Path) -> None:
             deepspeed=DeepSpeedConfig(precision=precision, zero_stage=stage),  # type: ignore[arg-type]
         )
         learner = room.LearnerRank()
-        learner.prepare(recipe, 0, str(folder), encode([]))
+        learner.prepare(recipe, "r", 0, str(folder), encode([]))
         if not joined:
             learner.join(("127.0.0.1", port))
             joined = True

@@ -26,7 +26,7 @@ from tests.cli import RECIPE, begun, refused, rltf, snapshot
 from tests.fake_ablation import leave, planned, recipe
 from tests.tiny_models import tiny_model, tiny_tokenizer
 
-COMMANDS = ("train", "warmup", "eval", "compare", "critic", "ablate", "report", "label", "problems", "doctor")
+COMMANDS = ("train", "submit", "warmup", "eval", "compare", "critic", "ablate", "report", "label", "problems", "doctor")
 HEAVY = {"torch", "ray", "transformers", "deepspeed", "numpy", "redis", "matplotlib"}
 
 # Help
@@ -84,15 +84,15 @@ def test_a_bad_recipe_is_refused(tmp_path: Path, arguments: tuple[str, ...], sai
     assert said in refused(tmp_path, *arguments)
 
 
-Asked = Callable[[str], str]
+Asked = Callable[..., str]
 
 
 @pytest.fixture(params=["new", "local"], ids=["new run", "existing run"])
 def asked(request: pytest.FixtureRequest, tmp_path: Path) -> Asked:
-    """What `rltf train` refuses with, given an override: for a run to come, and for one whose run would be replaced."""
+    """What `rltf train` refuses with, given overrides: for a run to come, and for one whose run would be replaced."""
     output = tmp_path / "runs"
     begun(output)
-    return lambda override: refused(output, "train", RECIPE, f"name={request.param}", override)
+    return lambda *overrides: refused(output, "train", RECIPE, f"name={request.param}", *overrides)
 
 
 def test_a_folder_without_problems(asked: Asked, tmp_path: Path) -> None:
@@ -127,13 +127,20 @@ def test_a_single_problem_has_none_to_hold_out(asked: Asked, tmp_path: Path) -> 
     assert "set problems.heldout_path" in line
 
 
-def test_a_redis_that_does_not_answer(asked: Asked) -> None:
+def test_a_redis_that_does_not_answer(asked: Asked, monkeypatch: pytest.MonkeyPatch) -> None:
     with socket.socket() as bound:  # bound, not listening: nobody else gets the port, and nobody answers
         bound.bind(("127.0.0.1", 0))
         port = bound.getsockname()[1]
-        line = asked(f"buffer.url=redis://:secret@127.0.0.1:{port}/0")
+        monkeypatch.setenv("RLTF_REDIS_URL", f"redis://:secret@127.0.0.1:{port}/0")
+        line = asked()
     assert f"no Redis answers at redis://127.0.0.1:{port}/0: " in line
-    assert "Start it, mend buffer.url or unset it" in line
+    assert "Start it, mend or unset buffer.url or RLTF_REDIS_URL" in line
+    assert "secret" not in line
+
+
+def test_a_password_on_the_command_line_is_refused_and_not_repeated(tmp_path: Path) -> None:
+    line = refused(tmp_path, "train", RECIPE, "buffer.url=redis://:secret@127.0.0.1:6380/0")
+    assert "buffer.url: it names a user or a password, which would stand in config.yaml: set RLTF_REDIS_URL in its place" in line
     assert "secret" not in line
 
 
@@ -144,13 +151,26 @@ def test_a_prometheus_port_in_use(asked: Asked) -> None:
         port = listener.getsockname()[1]
         line = asked(f"monitor.prometheus_port={port}")
     assert f"monitor.prometheus_port={port}: cannot listen on 127.0.0.1:{port}" in line
-    assert "free port, or to 0" in line
+    assert "Set monitor.prometheus_port to a free port, unset it for any free one, or set it to 0 for no endpoint" in line
+
+
+def test_a_prometheus_host_that_is_another_machine(asked: Asked) -> None:
+    line = asked("monitor.prometheus_host=203.0.113.7")
+    assert "monitor.prometheus_host=203.0.113.7: cannot listen on 203.0.113.7:0 (" in line
+    assert "Set monitor.prometheus_host to an address of this machine" in line
+
+
+def test_a_place_for_target_files_that_is_none(asked: Asked, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    line = asked(f"monitor.targets={tmp_path / 'file'}")
+    assert f"no file for Prometheus can be written into {tmp_path / 'file'}: {tmp_path / 'file'} is no folder. " in line
+    assert "Set monitor.targets to another folder, or monitor.prometheus_port=0 for no endpoint" in line
 
 
 @pytest.mark.parametrize("url", ["localhost:6379", "redis://localhost:port/0"])
 def test_what_is_no_redis_url(tmp_path: Path, url: str) -> None:
     line = refused(tmp_path, "train", RECIPE, f"buffer.url={url}")
-    assert f"buffer.url={url} is not a Redis URL: " in line
+    assert f"{url} is not a Redis URL. " in line
     assert "Write redis://HOST:PORT/0" in line
 
 

@@ -172,7 +172,7 @@ def test_losses_that_are_not_finite_fail(monkeypatch: pytest.MonkeyPatch, scratc
     class Broken(Run):
         def execute(self) -> None:
             self._recipe.folder.mkdir(parents=True)
-            with Monitor(self._recipe.folder, self._recipe.monitor) as monitor:
+            with Monitor("trial", self._recipe.folder, self._recipe.monitor) as monitor:
                 for loss in (1.0, math.nan):
                     monitor.record("online", {"loss": {"sl": loss}})
 

@@ -1,13 +1,17 @@
-"""Which programs of an evaluation are sampled together."""
+"""Which programs of an evaluation are sampled together, and what a run shows of its end."""
 
 from __future__ import annotations
 
+from pathlib import Path
+
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from contracts.recipe import parse_recipe
 from contracts.records import Problem, Test
-from rltf.evaluate import plan, programs_in_all
+from rltf.evaluate import metrics_of, plan, programs_in_all
+from tests.fake_evaluation import recorded, sample
 
 
 @given(
@@ -36,3 +40,22 @@ def test_every_program_is_planned_once_and_no_batch_is_larger_than_a_sampler_can
     for setting, count in (("greedy", 1), ("T=1.0", samples), ("T=0.5", samples)):
         wanted = {(setting, problem.id, index) for problem in asked for index in range(count)}
         assert {key[:3] for key in keys if key[0] == setting} == wanted
+
+
+@pytest.mark.parametrize("hidden", [True, False])
+def test_an_evaluations_metrics_name_every_setting_k_and_difficulty(tmp_path: Path, hidden: bool) -> None:
+    """At T=1.0 one of two easy programs passes and none of two hard ones; of all four, two pass the visible tests."""
+    visible = {("a", 0): True, ("a", 1): True, ("b", 0): False, ("b", 1): False} if hidden else {}
+    rows = [
+        sample(problem, index, outcome, difficulty=difficulty, visible=visible.get((problem, index)))
+        for problem, difficulty, outcomes in (("a", "easy", ("pass", "failure")), ("b", "hard", ("failure", "failure")))
+        for index, outcome in enumerate(outcomes)
+    ]
+    rows += [sample("a", 0, "pass", setting="greedy"), sample("b", 0, "pass", setting="greedy", difficulty="hard")]
+    found = metrics_of("final", recorded(tmp_path, rows, ks=(1, 2)))
+    gap = {"eval_visible_hidden_gap_ratio": {"final": 1 / 4}} if hidden else {}
+    assert found == {
+        "eval_pass_at_k_ratio": {"final|T=1.0|1": 0.25, "final|T=1.0|2": 0.5, "final|greedy|1": 1.0},
+        "eval_pass_at_1_by_difficulty_ratio": {"final|easy": 0.5, "final|hard": 0.0},
+        **gap,
+    }

@@ -15,6 +15,8 @@ from typing import Any, Self
 import pytest
 from rich.console import Console
 
+from contracts import metrics as m
+from contracts.counts import Counts
 from contracts.errors import UserError
 from contracts.records import Category, Detail, Outcome, Problem, Span, Verdict
 from contracts.records import Test as UnitTest
@@ -53,7 +55,6 @@ def problem_set(tmp_path: Path) -> Path:
 class FakePool:
     """Programs are verdicts' names; keeps how many jobs were taken before each verdict was given."""
 
-    cache_hits = 2
     ahead: list[int]
 
     def __init__(self, *_: object) -> None:
@@ -64,6 +65,9 @@ class FakePool:
             FakePool.ahead.append(taken)
             outcome, _, detail = job.text.partition(" ")
             yield Verdict(outcome=Outcome(outcome), detail=Detail(detail) if detail else None, total=len(job.problem.tests))
+
+    def collect(self) -> Counts:
+        return {m.REMEMBERED.name: 2}
 
     def __enter__(self) -> Self:
         return self

@@ -23,9 +23,11 @@ from contracts.config import Recipe
 from contracts.errors import UserError
 from contracts.recipe import write_recipe
 from contracts.records import Outcome
+from contracts.sections import MonitorConfig
 from contracts.summary import Figures, Gap, StageResult, write_summary
 from rltf import plots
 from rltf.examples import append_examples, read_examples
+from rltf.monitor import Monitor
 from rltf.report import write_report
 
 
@@ -286,11 +288,26 @@ def test_an_objective_that_this_version_does_not_know_is_named_as_bad_input(tmp_
 
 def test_outcome_shares_are_of_new_programs_not_of_totals() -> None:
     rows = [
-        {"step": step, "samples_labelled_total": {"pass": float(10 * step), "failure": 90.0}, "step_seconds": 2.0}
+        {
+            "step": step,
+            "programs_total": {"train|easy|pass": 6.0 * step, "train|hard|pass": 4.0 * step, "train|easy|failure": 90.0},
+        }
         for step in range(1, 5)
     ]
-    assert list(plots._gains(rows, plots.metrics.SAMPLES, Outcome.PASS)) == [10, 10, 10, 10]
-    assert list(plots._gains(rows, plots.metrics.SAMPLES, Outcome.FAILURE)) == [90, 0, 0, 0]
+    assert list(plots._gains(rows, outcome=Outcome.PASS)) == [10, 10, 10, 10]
+    assert list(plots._gains(rows, outcome=Outcome.FAILURE)) == [90, 0, 0, 0]
+    assert list(plots._gains(rows, difficulty="hard")) == [4, 4, 4, 4]
+    assert list(plots._gains(rows)) == [100, 10, 10, 10]
+
+
+def test_busy_time_is_that_of_the_online_stage(tmp_path: Path) -> None:
+    seconds = [("evaluate start", 2.0), ("online", 5.0), ("online", 7.25), ("evaluate final", 50.0)]
+    with Monitor("mine", tmp_path, MonitorConfig(prometheus_port=0)) as monitor:
+        for stage, sampling in seconds:
+            learning = {"learning": 1.5} if stage == "online" else {}
+            monitor.record(stage, {"phase_seconds_total": {"sampling": sampling, **learning}})
+    text = _words(_page(tmp_path))
+    assert re.search(r"Busy time by part seconds sampling 5\.2 learning 1\.5 ", text), text[text.index("Busy") :][:99]
 
 
 def test_long_runs_make_no_longer_drawings() -> None:

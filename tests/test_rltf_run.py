@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
 
 from contracts import metrics as m
+from contracts.counts import summed
 from contracts.evaluation import read_evaluation
 from contracts.recipe import load_recipe
 from contracts.records import Problem, Test
@@ -22,6 +26,7 @@ from problems.apps import read_folder, write_folder
 from rltf.examples import read_examples
 from rltf.monitor import read_metrics
 from rltf.serial import serial_loop
+from tests.scraping import scrape, series, targets
 from tests.small_run import ROOT, SMALL, command, losses, online_rows, run
 
 pytestmark = pytest.mark.slow
@@ -50,14 +55,21 @@ def test_a_run_ends_with_everything_a_user_looks_for(tmp_path: Path) -> None:
         assert len(lines) == 6 * (1 + 2 + 2)
         assert read_evaluation(folder / "evaluations" / stage / "summary.json").result == getattr(summary, stage)
     last = online_rows(tmp_path)[-1]
-    assert last[m.DIFFICULTIES.name] == {"introductory": sum(last[m.SAMPLES.name].values())}
-    assert sum(last[m.PASSES.name].values()) == last[m.SAMPLES.name].get("pass", 0)
+    assert summed(last, m.PROGRAMS, "difficulty", split="train").keys() == {"introductory"}
+    heldout = summed(read_metrics(folder)[-1], m.PROGRAMS, "split")
+    assert heldout == {"train": summary.samples_labelled, "heldout": 3 * 6 * (1 + 2 + 2)}
     assert summary.versions_published == 4
     assert summary.lag.bound is not None
     assert 0 <= summary.lag.mean <= summary.lag.maximum <= summary.lag.bound
     assert summary.model == {"architecture": "LlamaForCausalLM", "parameters": summary.model["parameters"]}
-    assert {"problems", "actors", "warm start", "control", "online RLTF", "evaluate final"} <= set(summary.seconds)
+    assert {"problems", "actors", "warm start", "control", "online", "evaluate final"} <= set(summary.seconds)
     assert [row[m.STEP.name] for row in online_rows(tmp_path)] == [1, 2, 3, 4]
+    log = _log(tmp_path)
+    assert [line["message"] for line in log if line["message"].startswith("run ")] == ["run begun", "run done"]
+    assert [line["version"] for line in log if line["message"] == "checkpoint"] == [2, 4]
+    assert {line["actor"] for line in log if line["message"] == "actor started"} == {"executor 0", "sampler 0", "learner rank 0"}
+    assert {line["level"] for line in log} == {"info"}
+    assert list((tmp_path / ".prometheus").iterdir()) == [], "nothing is left to scrape"
     assert load_recipe(folder / "config.yaml").name == "small"
     assert "<svg" in (folder / "report.html").read_text()
     assert sorted(path.name for path in (folder / "checkpoints").iterdir()) == [
@@ -102,12 +114,15 @@ def test_a_run_without_online_training_ends_with_what_came_before_it(tmp_path: P
     assert "the recipe asks for no online training" in (tmp_path / "small" / "report.html").read_text()
 
 
-def test_a_run_uses_a_redis_that_is_already_there_and_leaves_it_clean(tmp_path: Path, redis_url: str) -> None:
+def test_a_run_uses_a_redis_that_is_already_there_and_leaves_it_clean(
+    tmp_path: Path, redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     import redis
 
     with redis.Redis.from_url(redis_url) as client:
         client.set("someone-elses", "key")
-        summary = run(tmp_path, "control=false", f"buffer.url={redis_url}")
+        monkeypatch.setenv("RLTF_REDIS_URL", redis_url)
+        summary = run(tmp_path, "control=false")
         assert summary.samples_trained == 32
         assert not (tmp_path / "small" / "redis").exists()
         assert client.get("someone-elses") == b"key"
@@ -206,9 +221,10 @@ DETERMINISTIC = (
 
 
 def test_the_same_losses_twice_and_after_a_kill_and_resume(tmp_path: Path) -> None:
-    whole, broken = tmp_path / "whole", tmp_path / "broken"
+    whole, broken, copy = tmp_path / "whole", tmp_path / "broken", tmp_path / "copy"
     run(whole, *DETERMINISTIC)
-    left, _ = _stop_when(broken, lambda: len(online_rows(broken)) >= 3, signal.SIGKILL)
+    copied = (*DETERMINISTIC, f"upload=file://{copy}")
+    left, _ = _stop_when(broken, lambda: len(online_rows(broken)) >= 3, signal.SIGKILL, *copied)
     ours = [process for process in left if "Agent" not in process.name()]  # Ray's agents take a minute to notice
     assert ours == [], "no actor, executed program or server outlives a killed driver"
     assert len(losses(broken)) < 6
@@ -223,6 +239,10 @@ def test_the_same_losses_twice_and_after_a_kill_and_resume(tmp_path: Path) -> No
     assert summary.outcomes == whole_summary.outcomes
     assert summary.lag == whole_summary.lag
     assert summary.samples_evicted.keys() <= {"rewound", "left_over"}
+
+    shutil.rmtree(broken)
+    run(broken, *copied, "--resume")
+    assert losses(broken) == losses(whole), "and where only the copy is left, of the last checkpoint before the kill"
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["Ctrl-C", "ray job stop"])
@@ -242,8 +262,15 @@ def test_an_actor_that_dies_ends_the_run_with_one_line(tmp_path: Path) -> None:
     process = subprocess.Popen(call, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
     _wait_until(process, lambda: len(online_rows(tmp_path)) >= 2)
     children = psutil.Process(process.pid).children(recursive=True)
+    ((name, address),) = targets(tmp_path).items()
+    served = series(scrape(address), name)
+    assert served["rltf_step",] >= 2
+    assert served["rltf_lag_steps_count",] == served["rltf_samples_trained_total",] >= 16
     next(child for child in children if child.name().startswith("ray::ExecutorActor")).kill()
     _, errors = process.communicate(timeout=60)
+    last = _log(tmp_path)[-1]
+    assert (last["level"], last["role"], last["message"]) == ("error", "driver", "run failed")
+    assert "RayActorError" in last["traceback"] or "ActorDiedError" in last["traceback"]
     assert process.returncode == 1
     assert [line for line in errors.splitlines() if line.startswith("error: an actor died")] != []
     assert "Traceback" not in errors
@@ -254,7 +281,12 @@ def test_actors_that_find_no_place_are_an_error_not_a_wait(tmp_path: Path) -> No
     call = command(tmp_path, "learner.num_gpus=64", "control=false")
     done = subprocess.run(call, cwd=ROOT, capture_output=True, text=True, timeout=100, check=False)
     assert done.returncode == 2
-    assert "error: the recipe's actors need 64 GPUs" in done.stderr
+    lacking = "learner: 1 × (1 CPU, 64 GPU) wanted, 0 fit: node "
+    assert f"error: the recipe's actors do not fit the cluster: {lacking}" in done.stderr
+
+
+def _log(output: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (output / "small" / "log.jsonl").read_text().splitlines()]
 
 
 def _wait_until(process: subprocess.Popen[str], ready: Callable[[], bool]) -> None:

@@ -9,12 +9,13 @@ import subprocess
 import sys
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from contracts.errors import UserError
 from contracts.recipe import load_recipe, write_recipe
-from rltf.runs import LEAST_FREE_MB, RunFolder, State, check_run, check_space
+from rltf.runs import LEAST_FREE_MB, RunFolder, State, check_run, check_space, differences
 from tests import fake_run
 from tests.cli import RECIPE, ROOT, begun, refused
 
@@ -69,6 +70,32 @@ def test_beginning_anew_replaces_a_run_and_keeps_nothing_of_it(tmp_path: Path) -
     assert load_recipe(recipe.folder / "config.yaml") == recipe
 
 
+def test_starts_that_fail_do_not_cost_the_run_that_was_kept(tmp_path: Path) -> None:
+    recipe = begun(tmp_path)
+    folder, previous = RunFolder(recipe.folder), tmp_path / "local~previous"
+    good = State(run="good", step=7)
+    folder.save(good)
+    for _ in range(3):
+        folder.begin(recipe, resume=False)
+        assert RunFolder(previous).state() == good
+    for better in (State(run="a", done=["warm start"]), State(run="b", stage="warm start", stage_step=5)):
+        folder.save(better)
+        folder.begin(recipe, resume=False)
+        assert RunFolder(previous).state() == better
+
+
+def test_prometheus_looks_no_longer_for_a_killed_run_that_is_replaced(tmp_path: Path) -> None:
+    targets = tmp_path / "targets"
+    recipe = begun(tmp_path, f"monitor.targets={targets}")
+    targets.mkdir()
+    for run in ("r", "another"):
+        (targets / f"{run}.json").write_text("[]")
+    RunFolder(recipe.folder).begin(recipe, resume=True)
+    assert len(list(targets.iterdir())) == 2, "it may be gone on with"
+    RunFolder(recipe.folder).begin(recipe, resume=False)
+    assert [file.name for file in targets.iterdir()] == ["another.json"]
+
+
 @pytest.mark.parametrize("left", [(), ("config.yaml",)], ids=["empty", "killed before its state was saved"])
 def test_a_run_folder_barely_begun_can_be_begun_again(tmp_path: Path, left: tuple[str, ...]) -> None:
     recipe = load_recipe(ROOT / RECIPE, (f"output={tmp_path}",))
@@ -82,7 +109,7 @@ def test_state_survives_saving(tmp_path: Path) -> None:
     recipe = begun(tmp_path)
     folder = RunFolder(recipe.folder)
     state = State(run="r", done=["warm start", "control"], step=7, position=9, pending=[8, 7])
-    state.totals.outcomes["pass"] = 3
+    state.totals.online["programs_judged_total"] = 3
     folder.save(state)
     assert folder.state() == state
     assert not list(recipe.folder.glob("*.partial"))
@@ -139,3 +166,10 @@ def test_the_space_that_a_run_needs_is_looked_at_where_its_folder_will_be(
     assert looked_at == [tmp_path]
     free += 1
     check_space(tmp_path)
+
+
+def test_parts_whose_keys_differ_are_compared_as_a_whole() -> None:
+    old: dict[str, Any] = {"executors": {"cores": 1, "resources": {}}}
+    new: dict[str, Any] = {"executors": {"cores": 1, "resources": {"cpu_node": 0.5}}}
+    assert differences(old, new) == ["executors.resources={'cpu_node': 0.5} (was {})"]
+    assert differences(new, old) == ["executors.resources={} (was {'cpu_node': 0.5})"]

@@ -40,7 +40,7 @@ def test_page_draws_every_training_signal(tmp_path: Path) -> None:
 
 
 def test_signals_that_an_objective_does_not_record_are_left_out(tmp_path: Path) -> None:
-    with Monitor(tmp_path, MonitorConfig()) as monitor:
+    with Monitor("mine", tmp_path, MonitorConfig(prometheus_port=0)) as monitor:
         for step in range(4):
             monitor.record("online", {"step": step, "loss": {"sl": 0.5, "total": 0.5}, "advantage_size": 0.5})
     assert _headings(tmp_path) == ["Losses", "Advantages"]
@@ -104,11 +104,13 @@ def test_signals_without_numbers_are_not_drawn(draw: Callable[[plots.Rows], str 
 
 def test_difficulties_are_drawn_where_there_are_some() -> None:
     """Of 10 easy programs a step none, 8 and 4 pass; hard ones come in the second step alone, and 1 of 5 passes."""
-    made = [{"easy": 10}, {"easy": 20, "hard": 5}, {"easy": 30, "hard": 5}]
-    passed = [{}, {"easy": 8, "hard": 1}, {"easy": 12, "hard": 1}]
-    rows = [
-        {"step": step, "samples_by_difficulty_total": made[step], "passes_by_difficulty_total": passed[step]} for step in range(3)
+    hard = {"train|hard|pass": 1, "train|hard|failure": 4, "heldout|hard|pass": 50}
+    counted = [
+        {"train|easy|failure": 10, "heldout|unseen|pass": 20},
+        {"train|easy|failure": 12, "train|easy|pass": 8, **hard},
+        {"train|easy|failure": 12, "train|easy|syntax_error": 6, "train|easy|pass": 12, **hard},
     ]
+    rows = [{"step": step, "programs_total": counted[step]} for step in range(3)]
     steps, rates = plots.pass_rates(rows)
     assert steps.tolist() == [0, 1, 2]
     assert list(rates) == ["easy", "hard"]
@@ -116,7 +118,7 @@ def test_difficulties_are_drawn_where_there_are_some() -> None:
     assert rates["hard"].tolist() == pytest.approx([math.nan, 0.2, math.nan], nan_ok=True)
     drawing = plots.pass_by_difficulty(rows) or ""
     assert drawing.index(">easy<") < drawing.index(">hard<")
-    assert plots.pass_by_difficulty([{"step": 1, "samples_by_difficulty_total": {"easy": 1}}] * 3) is None
+    assert plots.pass_by_difficulty([{"step": 1, "programs_total": {"train|easy|pass": 1}}] * 3) is None
     assert plots.pass_by_difficulty([]) is None
 
 

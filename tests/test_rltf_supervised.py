@@ -15,7 +15,7 @@ from learner.step_metrics import StepMetrics
 from models.load import load_model
 from rltf.monitor import read_metrics
 from rltf.runs import RunFolder, State
-from rltf.supervised import Stage, finish_stage, remove_finished, run_stage, unfinished
+from rltf.supervised import Stage, finish_stage, newest_checkpoint, remove_finished, run_stage, unfinished
 from tests.small_run import ROOT, command
 
 STAGE = Stage("warm start", "base", OptimizerConfig(), 25, 4)
@@ -56,15 +56,18 @@ def begun(folder: Path) -> RunFolder:
     return made
 
 
-def run(folder: RunFolder, every: int, dies_at: int | None = None, heard: list[int] | None = None) -> list[int]:
+def run(
+    folder: RunFolder, every: int, dies_at: int | None = None, heard: list[int] | None = None, kept: list[Path] | None = None
+) -> list[int]:
     """One life of the stage: the weights it ends with."""
     cluster = FakeCluster(dies_at)
+    kept = [] if kept is None else kept
 
     def tell(done: int, rows: Sequence[StepMetrics]) -> None:
         if heard is not None:
             heard.extend(range(done, done + len(rows)))
 
-    run_stage(STAGE, cluster, folder, folder.state(), every, tell)  # type: ignore[arg-type]
+    run_stage(STAGE, cluster, folder, folder.state(), every, tell, kept.append)  # type: ignore[arg-type]
     return cluster.weights
 
 
@@ -75,8 +78,11 @@ def checkpoints(folder: RunFolder) -> list[str]:
 @pytest.mark.parametrize(("every", "kept"), [(7, 7), (3, 12), (10, 10), (0, 0), (50, 0)])
 def test_an_interrupted_stage_goes_on_from_its_newest_checkpoint(tmp_path: Path, every: int, kept: int) -> None:
     folder = begun(tmp_path)
+    written: list[Path] = []
     with pytest.raises(KeyboardInterrupt):
-        run(folder, every, dies_at=13)
+        run(folder, every, dies_at=13, kept=written)
+    assert [path.name for path in written] == [f"step-{step:06d}" for step in range(every, kept + 1, every or 1) if every]
+    assert newest_checkpoint(folder, folder.state()) == (written[-1] if kept else None)
     assert checkpoints(folder) == ([f"warm-start-state/step-{kept:06d}"] if kept else [])
     assert unfinished(folder.state()) == {"warm start": kept, "control": 0}
     heard: list[int] = []
@@ -85,6 +91,7 @@ def test_an_interrupted_stage_goes_on_from_its_newest_checkpoint(tmp_path: Path,
     state = folder.state()
     finish_stage("warm start", folder, state)
     assert checkpoints(folder) == []
+    assert newest_checkpoint(folder, state) is None
     assert not (folder.checkpoints / "warm-start-state").exists()
     assert unfinished(folder.state()) == {"control": 0}
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Sequence
 from itertools import accumulate, pairwise
+from types import SimpleNamespace
 
 import msgspec
 import pytest
@@ -18,7 +19,7 @@ from tests.tiny_models import tiny_model
 from weights.base import Arrival, Source, Staging
 from weights.buckets import Layout, allocate, checksum, dtype_of, flatten_into, layout_of, plan_buckets, scatter_from
 from weights.memory import MemoryTransport
-from weights.publisher import Publisher, Receiver
+from weights.publisher import Publisher, Received, Receiver
 from weights.select import Place, choose_transport
 
 DTYPES = (torch.float32, torch.bfloat16, torch.float16)
@@ -139,7 +140,7 @@ def test_what_has_arrived_is_applied_once_and_nothing_before_it_arrives() -> Non
     publisher.stage(0)
     assert receiver.apply(model) is None, "sent is not yet arrived"
     assert model["w"].sum() == 0
-    assert receiver.receive(check=True) == (5, total)
+    assert receiver.receive(check=True)[:2] == (5, total)
     assert model["w"].sum() == 0, "arrived is not yet applied"
     assert receiver.apply(model) == 5
     assert (model["w"].tolist(), model["b"].tolist()) == ([[1.5, 1.5]] * 2, [1.5, 1.5])
@@ -148,13 +149,21 @@ def test_what_has_arrived_is_applied_once_and_nothing_before_it_arrives() -> Non
     receiver.close()
 
 
+def test_a_publication_takes_from_when_it_is_waited_for_until_it_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    transport, times = MemoryTransport(), iter([10.0, 12.5])
+    receiver = Receiver(transport, LAYOUT, "cpu")
+    transport.send(3, flattened(LAYOUT, parameters(1.0)))
+    monkeypatch.setattr("weights.publisher.time", SimpleNamespace(perf_counter=times.__next__))
+    assert receiver.receive() == Received(version=3, checksum=None, size=4 * 6, seconds=2.5)
+
+
 def test_only_the_newest_of_two_arrivals_is_applied() -> None:
     transport = MemoryTransport()
     publisher, receiver = Publisher(transport, LAYOUT, "cpu"), Receiver(transport, LAYOUT, "cpu")
     publish(publisher, 1, 1.0)
     publish(publisher, 2, 2.0)
     publisher.stage(0)
-    assert [receiver.receive(), receiver.receive()] == [(1, None), (2, None)]
+    assert [receiver.receive()[:2], receiver.receive()[:2]] == [(1, None), (2, None)]
     model = parameters(0)
     assert receiver.apply(model) == 2
     assert model["b"].tolist() == [2.0, 2.0]
@@ -220,7 +229,7 @@ def test_samplers_stay_so_many_publications_behind_in_each_stage(hold_back: int,
             total = published(publisher, version)
             publisher.stage(0)
             due = max(0, version - hold_back)
-            assert receiver.receive(check=True) == (due, total), "the checksum is that of what was sent"
+            assert receiver.receive(check=True)[:2] == (due, total), "the checksum is that of what was sent"
             assert receiver.apply(model) == due
             assert {*model["w"].flatten().tolist(), *model["b"].tolist()} == {float(due)}
         publisher.forget()
@@ -252,7 +261,7 @@ def test_a_transfer_that_breaks_off_leaves_nothing_to_apply() -> None:
     receiver = Receiver(transport, LAYOUT, "cpu")
     for version in (1, 2):
         transport.send(version, flattened(LAYOUT, parameters(version)))
-    assert receiver.receive() == (1, None)
+    assert receiver.receive()[:2] == (1, None)
     with pytest.raises(ConnectionError, match="the line broke"):
         receiver.receive()
     model = parameters(0)
@@ -347,7 +356,9 @@ def test_what_is_frozen_travels_with_a_stages_first_publication_alone(hold_back:
             total = send(publisher, version, Half(version, 10 + stage), 3 if version == 0 else 1)
             publisher.stage(0)
             due = max(0, version - hold_back)
-            assert receiver.receive(check=True) == (due, total)
+            received = receiver.receive(check=True)
+            assert received[:2] == (due, total)
+            assert received.size == 4 * transport.elements[-1], "bytes of what came, in single precision"
             if at_once or version == publications - 1:  # others are displaced by newer ones before they are applied
                 assert receiver.apply(dict(sampled.named_parameters())) == due
                 assert sampled.values() == [10 + stage, due, 10 + stage]

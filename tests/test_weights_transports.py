@@ -70,7 +70,7 @@ def sample(index: int, port: int, folder: Path) -> None:
     receiver = Receiver(make_sink("gloo", ("127.0.0.1", port), index, SINKS), layout_of(model, 8192), "cpu")
     taken = []
     for _ in VERSIONS:
-        version, staged = receiver.receive(check=True)
+        version, staged, *_ = receiver.receive(check=True)
         assert receiver.apply(dict(model.named_parameters())) == version
         taken.append((version, staged, parameter_sum(model)))
     receiver.close()

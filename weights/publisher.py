@@ -6,6 +6,7 @@ What is trained travels each time. What is frozen travels with a stage's first p
 from __future__ import annotations
 
 import threading
+import time
 from collections import deque
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -24,6 +25,18 @@ class Publication(NamedTuple):
     version: int
     buckets: Sequence[Tensor]
     """Flat, the layout's first ones"""
+
+
+class Received(NamedTuple):
+    """What a sampler knows of a publication that has come."""
+
+    version: int
+    checksum: int | None
+    """Where one was asked for."""
+    size: int
+    """Bytes that came."""
+    seconds: float
+    """From when it was waited for until it was there."""
 
 
 class Publisher:
@@ -88,16 +101,16 @@ class Receiver:
         self._arrived: int | None = None
         self._buckets = 0
 
-    def receive(self, *, check: bool = False) -> tuple[int, int | None]:
-        """Take the publication that is being sent: its version and, where asked for, the checksum of what came.
-
-        `apply` waits for a transfer under way.
-        """
+    def receive(self, *, check: bool = False) -> Received:
+        """Take the publication that is being sent. `apply` waits for a transfer under way."""
+        started = time.perf_counter()
         with self._lock:
             self._arrived = None  # a transfer that breaks off leaves nothing whole to apply
             self._arrived, buckets = self._sink.receive(self._staging)
             self._buckets = max(self._buckets, buckets)
-            return self._arrived, checksum(self._staging(buckets)) if check else None
+            came, seconds = self._staging(buckets), time.perf_counter() - started
+            total = checksum(came) if check else None
+            return Received(self._arrived, total, sum(bucket.nbytes for bucket in came), seconds)
 
     def apply(self, parameters: Mapping[str, Tensor]) -> int | None:
         """Copy what has arrived into a model's parameters; returns its version, None where nothing new has."""

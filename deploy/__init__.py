@@ -1,0 +1,1 @@
+"""What runs beside a run: boards, rules, manifests, and the tools that bring them up."""

@@ -1,0 +1,1 @@
+"""A run over a Slurm allocation: docs/slurm.md."""
