@@ -41,7 +41,7 @@ def command(output: Path, *arguments: str) -> list[str]:
 
 def run(output: Path, *arguments: str) -> Summary:
     """Run to the end; returns the summary."""
-    done = subprocess.run(command(output, *arguments), cwd=ROOT, capture_output=True, text=True, timeout=280, check=False)
+    done = subprocess.run(command(output, *arguments), cwd=ROOT, capture_output=True, text=True, timeout=500, check=False)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-6000:]
     return read_summary(output / "small" / "summary.json")
 
