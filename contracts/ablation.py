@@ -12,7 +12,8 @@ from pydantic import Field, ValidationError, model_validator
 from contracts.config import Recipe
 from contracts.errors import UserError
 from contracts.recipe import apply_override, load_recipe, read_tree
-from contracts.sections import Count, NonNegative, Section
+from contracts.sections import Section
+from contracts.values import Count, NonNegative
 
 ArmName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9+-]*$")]
 OWN = ("name", "parallel")

@@ -20,16 +20,15 @@ from contracts.sections import (
     HardwareConfig,
     ModelConfig,
     MonitorConfig,
-    NonNegative,
     ProblemsConfig,
     PromptConfig,
     RayConfig,
     RewardsConfig,
     SamplingConfig,
     Section,
-    UploadUrl,
 )
 from contracts.training import CriticConfig, DeepSpeedConfig, LearnerConfig, WarmupConfig, WeightsConfig
+from contracts.values import NonNegative, UploadUrl
 
 
 class Recipe(Section):

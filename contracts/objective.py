@@ -10,7 +10,8 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from contracts.sections import Positive, Section
+from contracts.sections import Section
+from contracts.values import Positive
 
 Kind = Literal["rltf", "rltf_reference", "grpo", "rloo", "ppo"]
 Baseline = Literal["greedy", "group", "leave_one_out"]

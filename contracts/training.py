@@ -6,7 +6,8 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from contracts.sections import Count, Gpus, NonNegative, Positive, Ratio, Resources, Section
+from contracts.sections import Section
+from contracts.values import Count, Gpus, NonNegative, Positive, Ratio, Resources
 
 
 class OptimizerConfig(Section):

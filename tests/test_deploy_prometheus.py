@@ -64,7 +64,7 @@ def test_configuration_and_rules_are_valid(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", sorted(path.name for path in RULE_TESTS.glob("*.yml")))
 def test_rules_and_alerts_do_what_they_should(name: str) -> None:
-    promtool("test", "rules", name, cwd=RULE_TESTS)
+    assert "SUCCESS" in promtool("test", "rules", name, cwd=RULE_TESTS)
 
 
 def _tests(name: str) -> list[dict[str, list[dict[str, object]]]]:

@@ -294,6 +294,8 @@ def test_where_nobody_scrapes_nothing_is_told_and_nobody_waited_for(monkeypatch:
     board = Board("mine")
     board.post({"step": 1})
     endpoint = Endpoint(board, MonitorConfig())
-    monkeypatch.setattr(Scrapes, "wait", pytest.fail)
-    endpoint.wait_for_last_scrape(pytest.fail)
+    heard: list[object] = []
+    monkeypatch.setattr(Scrapes, "wait", lambda *arguments: heard.append(arguments))
+    endpoint.wait_for_last_scrape(heard.append)
     endpoint.close()
+    assert heard == []
