@@ -81,11 +81,10 @@ class SamplerActor:
     def sample(
         self, batch: int, ids: list[str], seed: str, greedy: bool, sampling: SamplingConfig | None = None
     ) -> tuple[bytes, Sampled]:
-        """Sample these problems with the newest weights: the groups as msgpack, and figures for the driver."""
-        assert self._receiver is not None
+        """Sample these problems with the newest weights that came, else with those loaded: the groups as msgpack, and figures."""
         started = time.perf_counter()
-        version = self._receiver.apply(self._parameters)
-        self._version = self._version if version is None else version
+        if self._receiver is not None and (version := self._receiver.apply(self._parameters)) is not None:
+            self._version = version
         problems = [self._problems[key] for key in ids]
         groups = self._sampler.sample(problems, batch=batch, version=self._version, seed=seed, greedy=greedy, sampling=sampling)
         seconds = time.perf_counter() - started

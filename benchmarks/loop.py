@@ -34,7 +34,7 @@ from contracts.config import Recipe
 from contracts.recipe import load_recipe
 from contracts.records import Problem
 from problems.order import ProblemOrder
-from problems.sets import load_problem_set
+from problems.sets import ProblemSet, load_problem_set
 from rltf.board import Values
 from rltf.cluster import Cluster
 from rltf.joining import connected
@@ -96,7 +96,7 @@ def run_actors(recipe: Recipe, model: str, problems: Sequence[Problem]) -> Arm:
         meter.mark()
 
     with tempfile.TemporaryDirectory() as folder, EmbeddedRedis(Path(folder)) as server, connected(recipe):
-        cluster = Cluster(recipe, model, problems, [], run=recipe.name, tell=print)
+        cluster = Cluster(recipe, model, ProblemSet(list(problems), [], 0), run=recipe.name, tell=print)
         cluster.open_buffer(server.url, recipe.name)
         cluster.start_learner(model, recipe.learner.optimizer, recipe.steps)
         ray.get(cluster.publish(0))

@@ -12,11 +12,13 @@ import ray
 from actors.actor import SamplerActor
 from contracts import logs
 from contracts.config import Recipe
-from contracts.records import Problem, encode
+from contracts.records import encode
 from contracts.training import OptimizerConfig
 from executors.actor import ExecutorActor
 from learner.rank import LearnerRank
+from problems.sets import ProblemSet
 from rltf.reserving import Place, reserve
+from rltf.roles import roles_of
 from weights.select import choose_transport
 
 
@@ -27,37 +29,40 @@ class Cluster:
         self,
         recipe: Recipe,
         model_path: str,
-        train: Sequence[Problem],
-        heldout: Sequence[Problem],
+        problems: ProblemSet,
         *,
         run: str,
+        learns: bool = True,
         files: Sequence[Path] = (),
         tell: Callable[[str], None],
     ) -> None:
         """Start all actors at once: they load the model's tokenizer, and the samplers the model.
 
-        `run` is what their logs call it. `files`: what learner and samplers read and write beside the model. `tell` hears what is
-        waited for, and where actors are. Raises what `reserve` does.
+        `run` is what their logs call it. `learns`: False leaves the learner out, and samplers keep the weights they have loaded.
+        `files`: what learner and samplers read and write beside the model. `tell` hears what is waited for, and where actors are.
+        Raises what `reserve` does.
         """
         self.recipe = recipe
         model = Path(model_path)
-        places = reserve(recipe, [*files, model] if model.is_dir() else files, tell)
-        statements = [msgspec.structs.replace(p, tests=(), hidden_tests=(), solutions=(), corpus=()) for p in (*train, *heldout)]
-        tests = [msgspec.structs.replace(p, solutions=(), corpus=()) for p in (*train, *heldout)]
-        corpus = [msgspec.structs.replace(p, tests=(), hidden_tests=(), solutions=()) for p in train]
+        places = reserve(recipe.ray, roles_of(recipe, learns=learns), [*files, model] if model.is_dir() else files, tell)
+        every = (*problems.train, *problems.heldout)
+        statements = [msgspec.structs.replace(p, tests=(), hidden_tests=(), solutions=(), corpus=()) for p in every]
+        tests = [msgspec.structs.replace(p, solutions=(), corpus=()) for p in every]
+        corpus = [msgspec.structs.replace(p, tests=(), hidden_tests=(), solutions=()) for p in problems.train]
         learner, actors, executors = recipe.learner, recipe.actors, recipe.executors
         self.executors = _make(ExecutorActor, places["executors"], executors.cores, 0, executors.resources)
         self.samplers = _make(
             SamplerActor, places["samplers"], actors.threads, actors.num_gpus, actors.resources, concurrency_groups={"weights": 1}
         )
-        self.ranks = _make(LearnerRank, places["learner"], learner.threads, learner.num_gpus, learner.resources)
+        self.ranks = _make(LearnerRank, places.get("learner", ()), learner.threads, learner.num_gpus, learner.resources)
         for_executors, for_samplers, for_ranks = (ray.put(encode(part)) for part in (tests, statements, corpus))
         starts = [executor.start.remote(recipe, run, i, for_executors) for i, executor in enumerate(self.executors)]
         starts += [sampler.start.remote(recipe, run, i, model_path, for_samplers) for i, sampler in enumerate(self.samplers)]
         starts += [rank.prepare.remote(recipe, run, i, model_path, for_ranks) for i, rank in enumerate(self.ranks)]
         for started in ray.get(starts):
             logs.info("actor started", **msgspec.structs.asdict(started))
-        self.on_ranks("join", ray.get(self.ranks[0].free_address.remote()))
+        if learns:
+            self.on_ranks("join", ray.get(self.ranks[0].free_address.remote()))
         self._has_source = False
 
     def start_learner(self, model_path: str, optimizer: OptimizerConfig, steps: int) -> None:

@@ -12,11 +12,10 @@ from ray.autoscaler.sdk import request_resources
 from ray.util.placement_group import NODE_ID_LABEL_KEY, placement_group, remove_placement_group
 from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
-from contracts.config import Recipe
 from contracts.errors import RunError, UserError
+from contracts.sections import RayConfig
 from rltf.nodes import Nodes
 from rltf.placement import Plan, plan
-from rltf.roles import roles_of
 from rltf.rooms import Node, Role
 
 LOOK_SECONDS = 2.0
@@ -38,23 +37,23 @@ Places = Mapping[str, Sequence[Place]]
 """Role → the places of its actors."""
 
 
-def reserve(recipe: Recipe, files: Sequence[Path], tell: Callable[[str], None]) -> Places:
-    """Wait until all fits and reserve it; `tell` hears who lacks what meanwhile.
+def reserve(config: RayConfig, roles: Sequence[Role], files: Sequence[Path], tell: Callable[[str], None]) -> Places:
+    """Wait until all roles fit and reserve what they take; `tell` hears who lacks what meanwhile.
 
     Raises UserError where the cluster is too small even when nobody else uses it, and RunError where it has been too busy for
     `ray.wait_seconds`; a cluster that was large enough, and has lost a node, is waited for.
     """
-    if not recipe.ray.autoscales:
-        return _wait(recipe, Nodes(files), tell)
-    request_resources(bundles=[dict(role.bundle) for role in roles_of(recipe) for _ in range(role.count)])
+    if not config.autoscales:
+        return _wait(config, roles, Nodes(files), tell)
+    request_resources(bundles=[dict(role.bundle) for role in roles for _ in range(role.count)])
     try:
-        return _wait(recipe, Nodes(files), tell)
+        return _wait(config, roles, Nodes(files), tell)
     finally:
         request_resources(bundles=[])
 
 
-def _wait(recipe: Recipe, nodes: Nodes, tell: Callable[[str], None]) -> Places:
-    roles, deadline = roles_of(recipe), time.monotonic() + recipe.ray.wait_seconds
+def _wait(config: RayConfig, roles: Sequence[Role], nodes: Nodes, tell: Callable[[str], None]) -> Places:
+    deadline = time.monotonic() + config.wait_seconds
     left_out: set[str] = set()
     names: dict[str, str] = {}
     fitted, said = False, ""
@@ -74,13 +73,13 @@ def _wait(recipe: Recipe, nodes: Nodes, tell: Callable[[str], None]) -> Places:
                 tell("; ".join(f"{role} on {_where(those)}" for role, those in places.items()))
             return places
         ever = plan(seen, roles, emptied=True) if now.short else now
-        if ever.short and not (fitted or recipe.ray.autoscales):
+        if ever.short and not (fitted or config.autoscales):
             remedy = SHARE if any(node.blind for node in seen) else REMEDY
             raise UserError(f"the recipe's actors do not fit the cluster: {_lacking(ever)}", remedy)
         fitted = fitted or not ever.short
         lacking = _lacking(now) if now.short else _refused(roles)
         if time.monotonic() >= deadline:
-            raise RunError(f"the cluster has been too busy for {recipe.ray.wait_seconds} s: {lacking}", "Raise ray.wait_seconds")
+            raise RunError(f"the cluster has been too busy for {config.wait_seconds} s: {lacking}", "Raise ray.wait_seconds")
         if lacking != said:
             said = lacking
             tell(f"waiting for room: {lacking}")

@@ -9,11 +9,14 @@ from contracts.config import Recipe
 from rltf.rooms import Role
 
 
-def roles_of(recipe: Recipe) -> list[Role]:
-    """A run's actors and what they take; who needs GPUs most comes first."""
+def roles_of(recipe: Recipe, *, learns: bool = True) -> list[Role]:
+    """A run's actors and what they take; who needs GPUs most comes first. `learns`: with a learner."""
     learner, actors, executors = recipe.learner, recipe.actors, recipe.executors
+    learners = [
+        Role("learner", learner.ranks, _bundle(learner.threads, learner.num_gpus, learner.resources), one_node=learner.one_node)
+    ]
     return [
-        Role("learner", learner.ranks, _bundle(learner.threads, learner.num_gpus, learner.resources), one_node=learner.one_node),
+        *(learners if learns else ()),
         Role("samplers", actors.count, _bundle(actors.threads, actors.num_gpus, actors.resources)),
         Role("executors", executors.count, _bundle(executors.cores, 0, executors.resources), reads_files=False, spread=True),
     ]

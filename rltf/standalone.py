@@ -6,7 +6,6 @@ import tempfile
 from pathlib import Path
 from typing import Literal
 
-import ray
 from rich.console import Console
 
 from contracts.config import Recipe
@@ -42,9 +41,7 @@ def evaluate_model(recipe: Recipe, model: str, on: On, folder: Path, console: Co
             if rest:
                 progress.stage("actors")
                 with connected(recipe):
-                    cluster = Cluster(recipe, model, problems.train, problems.heldout, run=recipe.name, tell=progress.note)
-                    cluster.start_learner(model, recipe.learner.optimizer, 1)
-                    ray.get(cluster.publish(0))
+                    cluster = Cluster(recipe, model, problems, run=recipe.name, learns=False, tell=progress.note)
                     progress.stage("evaluate", programs, "program")
                     for samples, _ in evaluate(cluster, rest):
                         recording.add(samples)

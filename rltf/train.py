@@ -112,8 +112,8 @@ class Run:
                 report = write_report(path)
                 if not in_own_copy(recipe):
                     self._progress.note(f"report: {report}")
-                if address_of(recipe) and not in_own_copy(recipe):
-                    self._progress.note(f"results: {path} on node {host}")
+                    if address_of(recipe):
+                        self._progress.note(f"results: {path} on node {host}")
 
     def _stages(self) -> None:
         recipe = self._recipe
@@ -134,8 +134,7 @@ class Run:
                 self._cluster = Cluster(
                     recipe,
                     base,
-                    self._problems.train,
-                    self._problems.heldout,
+                    self._problems,
                     run=self._state.run,
                     files=[self._folder.path],
                     tell=self._progress.note,

@@ -10,6 +10,7 @@ import ray
 from contracts.recipe import parse_recipe
 from rltf.joining import connected
 from rltf.reserving import reserve
+from rltf.roles import roles_of
 
 SHARES = {"learner": 0.5, "samplers": 0.5, "executors": 0.0}
 
@@ -35,7 +36,7 @@ def main() -> None:
     )
     with connected(recipe):
         found = {}
-        for role, places in reserve(recipe, [], print).items():
+        for role, places in reserve(recipe.ray, roles_of(recipe), [], print).items():
             remote = ray.remote(num_cpus=1, num_gpus=SHARES[role])(Actor)
             actors = [remote.options(scheduling_strategy=place.strategy).remote() for place in places]
             found[role] = ray.get([actor.place.remote() for actor in actors])

@@ -246,11 +246,13 @@ def test_roles_of_a_recipe() -> None:
             "executors": {"count": 4, "cores": 5},
         }
     )
-    assert roles_of(recipe) == [
-        Role("learner", 2, {"CPU": 3, "GPU": 1}, one_node=True),
+    learner, *others = roles_of(recipe)
+    assert learner == Role("learner", 2, {"CPU": 3, "GPU": 1}, one_node=True)
+    assert others == [
         Role("samplers", 3, {"CPU": 1, "GPU": 0.5, "gpu_node": 0.01}),
         Role("executors", 4, {"CPU": 5}, reads_files=False, spread=True),
     ]
+    assert roles_of(recipe, learns=False) == others, "to evaluate takes no learner"
     assert wanted(recipe) == {"CPU": 2 * 3 + 3 + 20, "GPU": 4}
 
 

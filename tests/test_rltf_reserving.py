@@ -13,6 +13,7 @@ from contracts.recipe import parse_recipe
 from rltf import reserving
 from rltf.placement import Plan, plan
 from rltf.reserving import LOOK_SECONDS, RESERVE_SECONDS, Place, reserve
+from rltf.roles import roles_of
 from rltf.rooms import Node
 
 HERE, THERE = Place("a", strategy=None), Place("b", strategy=None)  # type: ignore[arg-type]
@@ -52,7 +53,7 @@ class Cluster:
         monkeypatch.setattr(reserving, "request_resources", self.request)
         monkeypatch.setattr(reserving.time, "monotonic", lambda: self.now)
         monkeypatch.setattr(reserving.time, "sleep", self.sleep)
-        assert reserve(recipe, [Path("/runs")], self.told.append) is DONE
+        assert reserve(recipe.ray, roles_of(recipe), [Path("/runs")], self.told.append) is DONE
 
 
 def node(name: str, free: float, unfit: str = "") -> Node:

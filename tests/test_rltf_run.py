@@ -51,8 +51,7 @@ def test_a_run_ends_with_everything_a_user_looks_for(tmp_path: Path) -> None:
     assert summary.samples_trained == 4 * 8
     assert summary.samples_labelled == sum(summary.outcomes.values()) >= summary.samples_trained
     for stage in ("start", "control", "final"):
-        lines = (folder / "evaluations" / stage / "samples.jsonl").read_bytes().splitlines()
-        assert len(lines) == 6 * (1 + 2 + 2)
+        assert len(_samples(folder / "evaluations" / stage)) == 6 * (1 + 2 + 2)
         assert read_evaluation(folder / "evaluations" / stage / "summary.json").result == getattr(summary, stage)
     last = online_rows(tmp_path)[-1]
     assert summed(last, m.PROGRAMS, "difficulty", split="train").keys() == {"introductory"}
@@ -78,6 +77,7 @@ def test_a_run_ends_with_everything_a_user_looks_for(tmp_path: Path) -> None:
     for model in ("start", "final", "step-000004/model"):
         load_model(str(folder / "checkpoints" / model))
         load_tokenizer(str(folder / "checkpoints" / model))
+    assert _evaluated_again(folder / "checkpoints" / "final", tmp_path) == _samples(folder / "evaluations" / "final")
 
 
 @pytest.mark.parametrize(
@@ -283,6 +283,18 @@ def test_actors_that_find_no_place_are_an_error_not_a_wait(tmp_path: Path) -> No
     assert done.returncode == 2
     lacking = "learner: 1 × (1 CPU, 64 GPU) wanted, 0 fit: node "
     assert f"error: the recipe's actors do not fit the cluster: {lacking}" in done.stderr
+
+
+def _evaluated_again(model: Path, output: Path) -> list[bytes]:
+    """The samples of `rltf eval`, which starts no learner."""
+    words = ("eval", "recipes/local.yaml", *SMALL, "--model", str(model), "--output", str(output / "again"))
+    done = subprocess.run([sys.executable, "-m", "rltf.cli", *words], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return _samples(output / "again")
+
+
+def _samples(evaluation: Path) -> list[bytes]:
+    return (evaluation / "samples.jsonl").read_bytes().splitlines()
 
 
 def _log(output: Path) -> list[dict[str, Any]]:
