@@ -27,7 +27,7 @@ submit: setup ## Train on a Ray cluster: make submit ADDRESS=http://HEAD:8265 RE
 	$(BIN)/rltf submit $(RECIPE) $(if $(OUTPUT),output=$(OUTPUT)) $(ARGS) $(if $(ADDRESS),--address $(ADDRESS))
 
 test: setup ## All tests, three at a time: many of them wait for processes that they started
-	$(BIN)/pytest --numprocesses 3 --dist worksteal $(ARGS)
+	$(BIN)/pytest --numprocesses auto --dist worksteal $(ARGS)
 
 lint: setup ## Style, types, and the walls between the rooms
 	$(BIN)/ruff check .

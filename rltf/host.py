@@ -21,15 +21,17 @@ def head_of(address: str) -> str:
     """HOST:PORT of the cluster's head. Raises UserError where `auto` finds no cluster, and for what is no address of one."""
     if "://" in address:
         raise UserError(
-            f"{address} is not where a Ray cluster is joined", "Name HOST:PORT of its head; `rltf submit` wants http://HEAD:8265"
+            f"{address} is not where a Ray cluster is joined",
+            "Set ray.address or RAY_ADDRESS to HOST:PORT of its head, or to local for a run on this machine alone; "
+            "`rltf submit` wants http://HEAD:8265",
         )
     from ray._private import services  # takes most of a second: not where a command is only checked
 
     try:
         head = services.canonicalize_bootstrap_address(address)
     except (ConnectionError, ValueError) as err:
-        remedy = "Start one with `ray start --head`, or name HOST:PORT of its head in ray.address"
-        raise UserError(f"ray.address={address} leads to no Ray cluster", remedy) from err
+        remedy = "Start one with `ray start --head`, or set ray.address or RAY_ADDRESS to HOST:PORT of its head, or to local"
+        raise UserError(f"{address} leads to no Ray cluster", remedy) from err
     return str(head)
 
 

@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 from hypothesis import settings
 
@@ -13,6 +14,11 @@ from buffer.server import EmbeddedRedis
 
 settings.register_profile("no deadline", deadline=None)  # how long an example takes is the machine's business
 settings.load_profile("no deadline")
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """One more than there are cores, for tests wait too; each may start a whole run, which takes up to 4 GB."""
+    return min((os.cpu_count() or 1) + 1, max(psutil.virtual_memory().total // 2**32, 1))
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

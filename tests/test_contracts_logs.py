@@ -86,7 +86,7 @@ def test_where_no_log_was_asked_for_there_is_none(capsys: pytest.CaptureFixture[
     assert capsys.readouterr() == ("", "")
 
 
-@pytest.mark.parametrize("password", ["s3cret", 's3"cret', "s3\\cret", "s3@cret", "user:s3cret"])
+@pytest.mark.parametrize("password", ["pw7cret", 'pw7"cret', "pw7\\cret", "pw7@cret", "user:pw7cret"])
 def test_passwords_are_never_written(tmp_path: Path, password: str) -> None:
     url = f"redis://:{password}@10.0.0.1:6380/0"
     with logs.to_file(tmp_path / logs.FILE, "mine", "driver"):
@@ -96,7 +96,7 @@ def test_passwords_are_never_written(tmp_path: Path, password: str) -> None:
         except ConnectionError as err:
             logs.error("run failed", err)
     text = (tmp_path / logs.FILE).read_text()
-    assert "s3" not in text
+    assert "pw7" not in text
     assert "cret" not in text
     first, second = _lines(text)
     assert first["url"] == "redis://***@10.0.0.1:6380/0"

@@ -93,9 +93,26 @@ def test_a_machine_that_is_no_node_of_the_cluster(tmp_path: Path) -> None:
         assert check_cluster(address) == HOST
 
 
-def test_another_python(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+NAME = "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO"
+
+
+@pytest.mark.parametrize(
+    ("of_ray", "ours"),
+    [
+        (
+            RuntimeError("Version mismatch: The cluster was started with:\n    Ray: 2.60.0\n    Python: 3.12.1\n"),
+            "Version mismatch: The cluster was started with: Ray: 2.60.0 Python: 3.12.1. "
+            "Run it with the Python and the Ray that the cluster has",
+        ),
+        (
+            ValueError("Failed to merge the Job's runtime env {} with a ray.init's runtime env {}"),
+            f"Ray cannot add {NAME} to the job's runtime environment. Leave {NAME} out of it",
+        ),
+    ],
+)
+def test_what_ray_refuses_when_we_join(of_ray: Exception, ours: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def init(*_: object, **__: object) -> None:
-        raise RuntimeError("Version mismatch: The cluster was started with:\n    Ray: 2.60.0\n    Python: 3.12.1\n")
+        raise of_ray
 
     (tmp_path / "raylet").touch()
     monkeypatch.setattr(ray, "init", init)
@@ -105,24 +122,7 @@ def test_another_python(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
         connected(parse_recipe({"name": "r", "ray": {"address": address}})),
     ):
         pytest.fail("joined")
-    assert caught.value.message == "Version mismatch: The cluster was started with: Ray: 2.60.0 Python: 3.12.1"
-    assert caught.value.remedy == "Run it with the Python and the Ray that the cluster has"
-
-
-def test_a_job_that_sets_what_we_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def init(*_: object, **__: object) -> None:
-        raise ValueError("Failed to merge the Job's runtime env {} with a ray.init's runtime env {}")
-
-    (tmp_path / "raylet").touch()
-    monkeypatch.setattr(ray, "init", init)
-    with (
-        head(ray.__version__, socket=str(tmp_path / "raylet")) as address,
-        pytest.raises(UserError) as caught,
-        connected(parse_recipe({"name": "r", "ray": {"address": address}})),
-    ):
-        pytest.fail("joined")
-    name = "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO"
-    assert str(caught.value) == f"Ray cannot add {name} to the job's runtime environment. Leave {name} out of it"
+    assert str(caught.value) == ours
 
 
 @pytest.mark.parametrize(
@@ -130,7 +130,7 @@ def test_a_job_that_sets_what_we_set(tmp_path: Path, monkeypatch: pytest.MonkeyP
     [
         ("http://head:8265", "http://head:8265 is not where a Ray cluster is joined"),
         ("ray://head:10001", "ray://head:10001 is not where a Ray cluster is joined"),
-        ("head", "ray.address=head leads to no Ray cluster"),
+        ("head", "head leads to no Ray cluster"),
     ],
 )
 def test_what_is_no_address(address: str, message: str) -> None:
