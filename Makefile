@@ -26,7 +26,7 @@ local: setup ## Train a small code model on this machine and show what it learnt
 submit: setup ## Train on a Ray cluster: make submit ADDRESS=http://HEAD:8265 RECIPE=recipes/x.yaml OUTPUT=/shared/runs [ARGS=...]
 	$(BIN)/rltf submit $(RECIPE) $(if $(OUTPUT),output=$(OUTPUT)) $(ARGS) $(if $(ADDRESS),--address $(ADDRESS))
 
-test: setup ## All tests, three at a time: many of them wait for processes that they started
+test: setup ## All tests, one more at a time than there are cores: many of them wait for processes that they started
 	$(BIN)/pytest --numprocesses auto --dist worksteal $(ARGS)
 
 lint: setup ## Style, types, and the walls between the rooms
