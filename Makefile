@@ -24,6 +24,7 @@ local: setup ## Train a small code model on this machine and show what it learnt
 	$(BIN)/rltf train recipes/local.yaml $(ARGS)
 
 submit: setup ## Train on a Ray cluster: make submit ADDRESS=http://HEAD:8265 RECIPE=recipes/x.yaml OUTPUT=/shared/runs [ARGS=...]
+	@test -n '$(RECIPE)' || { echo "make submit needs a recipe: make submit ADDRESS=http://HEAD:8265 RECIPE=recipes/local.yaml OUTPUT=/shared/runs" >&2; exit 2; }
 	$(BIN)/rltf submit $(RECIPE) $(if $(OUTPUT),output=$(OUTPUT)) $(ARGS) $(if $(ADDRESS),--address $(ADDRESS))
 
 test: setup ## All tests, one more at a time than there are cores: many of them wait for processes that they started

@@ -12,6 +12,10 @@ class BehaviourPolicy(LogitsProcessor):
 
     The log-prob of a token is that of log-softmax(logits / temperature), before any top-k or top-p cut. Only the last
     step's distribution is kept: all of them would take [B, T, V] floats.
+
+    Where a row's logits hold NaN or plus infinity, all its log-probs are NaN, and its token is taken instead of drawn: drawing
+    would end the process on a GPU. Whoever takes the log-probs looks for NaN, once per batch: a look at each step would wait for
+    the GPU.
     """
 
     def __init__(self, temperature: float, top_p: float, top_k: int, greedy: Tensor) -> None:
@@ -33,7 +37,8 @@ class BehaviourPolicy(LogitsProcessor):
             scores = cut(input_ids, scores)
         best = scores.argmax(-1, keepdim=True)
         only_best = torch.full_like(scores, -torch.inf).scatter_(-1, best, 0.0)
-        return torch.where(self._greedy.unsqueeze(-1), only_best, scores)
+        certain = self._greedy | self._last[:, 0].isnan()
+        return torch.where(certain.unsqueeze(-1), only_best, scores)
 
     def logprobs(self, output_ids: Tensor) -> Tensor:
         """[B, generated tokens] after `generate` returned `output_ids`."""

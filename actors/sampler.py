@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Sequence
 
 import torch
@@ -16,6 +17,7 @@ from transformers import (
 
 from actors.behaviour import BehaviourPolicy
 from actors.stopping import StopTexts
+from contracts.errors import RunError
 from contracts.records import Group, Problem, Program
 from contracts.sections import PromptConfig, SamplingConfig
 from models.answers import AnswerForm
@@ -53,16 +55,16 @@ class Sampler:
         """One group per problem: n sampled programs and, where `greedy`, one decoded greedily.
 
         The result is a function of the weights and the arguments: `seed` decides all draws. `sampling` replaces the
-        recipe's parameters (in evaluations); samples_per_problem may then be 0 for greedy programs alone.
+        recipe's parameters (in evaluations); samples_per_problem may then be 0 for greedy programs alone. Raises RunError
+        where the model's logits are not finite.
         """
         how = sampling or self._sampling
         prompts = [self._prompt(problem) for problem in problems]
         per_problem = how.samples_per_problem + greedy
         is_greedy = [greedy and i == how.samples_per_problem for _ in problems for i in range(per_problem)]
-        rows = [prompt.token_ids for prompt in prompts for _ in range(per_problem)]
-        form = AnswerForm(self._prompt_config.answer, how.stop)
-        drawn = self._generate(rows, is_greedy, how, form, seed)
         asked = [problem for problem in problems for _ in range(per_problem)]
+        form = AnswerForm(self._prompt_config.answer, how.stop)
+        drawn = self._generate(asked, is_greedy, how, form, seed)
         programs = [
             self._program(ids, values, greedy_row, form, problem)
             for (ids, values), greedy_row, problem in zip(drawn, is_greedy, asked, strict=True)
@@ -87,14 +89,15 @@ class Sampler:
         return self._prompts[problem.id]
 
     def _generate(
-        self, prompts: list[list[int]], greedy: list[bool], how: SamplingConfig, form: AnswerForm, seed: str
+        self, asked: list[Problem], greedy: list[bool], how: SamplingConfig, form: AnswerForm, seed: str
     ) -> list[tuple[list[int], list[float]]]:
         """Each row's generated token ids and their behaviour log-probs; what follows an end token means nothing."""
         device = self.model.device
         policy = BehaviourPolicy(how.temperature, how.top_p, how.top_k, torch.tensor(greedy, device=device))
-        ids, mask = pad_rows(prompts, self._tokenizer.pad_token_id, left=True)
+        ids, mask = pad_rows([self._prompt(problem).token_ids for problem in asked], self._tokenizer.pad_token_id, left=True)
         start = 1 if self.model.config.is_encoder_decoder else ids.shape[1]
-        stops = StopTexts(form, self._tokenizer, start) if form.stop else None
+        fn_names = [problem.fn_name for problem in asked]
+        stops = StopTexts(form, self._tokenizer, start, fn_names) if form.stop else None
         seed_torch(seed)
         output = self.model.generate(
             input_ids=ids.to(device),
@@ -103,7 +106,7 @@ class Sampler:
             stopping_criteria=StoppingCriteriaList([stops] if stops else []),
             generation_config=self._generation_config(how.max_new_tokens),
         )
-        lengths = [stops.lengths.get(row) if stops else None for row in range(len(prompts))]
+        lengths = [stops.lengths.get(row) if stops else None for row in range(len(asked))]
         generated, logprobs = output[:, start:].tolist(), policy.logprobs(output).tolist()
         return [(row[:n], values[:n]) for row, values, n in zip(generated, logprobs, lengths, strict=True)]
 
@@ -125,18 +128,23 @@ class Sampler:
     def _program(self, ids: list[int], logprobs: list[float], greedy: bool, form: AnswerForm, problem: Problem) -> Program:
         written = next((at for at, token in enumerate(ids) if token in self._ends), len(ids))
         ended = written < len(ids)
+        if any(map(math.isnan, logprobs[: written + ended])):
+            raise RunError(
+                f"the model's logits are not finite, in {self.model.dtype} (problem {problem.id})",
+                "Choose another deepspeed.precision: bf16 or fp32 for what fp16 cannot hold; in fp32 the weights are broken",
+            )
         goes_on = form.kind == "completion" and problem.starter_code and not self.model.config.is_encoder_decoder
         before = self._prompt(problem).token_ids[-1:] if goes_on else ()
         text, starts, ends = decode_with_offsets(ids[:written], self._tokenizer, before)
         after = [len(text)] * ended  # the end token's span is empty, also where the tokenizer takes it for text
-        answer = form.read(text, problem.starter_code)
+        answer = form.read(text, problem.starter_code, problem.fn_name)
         return Program(
             text=text,
             token_ids=ids[: written + ended],
             logprobs=logprobs[: written + ended],
             starts=starts + after,
             ends=ends + after,
-            truncated=not ended and not answer.stopped,
+            truncated=not ended and not answer.stopped and answer.end is None,
             greedy=greedy,
             prefix=answer.prefix,
             code_start=answer.start,

@@ -40,7 +40,7 @@ class Counts(msgspec.Struct, frozen=True, kw_only=True):
     waiting: int = 0
     appended: int = 0
     drawn: int = 0
-    """Counted at every use; a use that is rewound is taken off again."""
+    """Counted at every use; a rewind takes the uses since off again."""
     evicted: dict[str, int] = {}
     """Reason (overflow, lag, rewound, left_over) → samples."""
     sequence: int = 0
@@ -75,11 +75,11 @@ class OnlineBuffer(ABC):
         """Forget the groups whose last use was for one of the first `steps` steps (numbered from 0)."""
 
     @abstractmethod
-    def rewind(self, steps: int, sequence: int) -> None:
-        """Back to when `steps` steps had been made and group number `sequence` was the newest.
+    def rewind(self, steps: int, sequence: int, drawn: int) -> None:
+        """Back to when `steps` steps had been made, group number `sequence` was the newest and `drawn` samples were counted.
 
         Groups used since wait again, in their old places (of several uses since, one is taken back); groups appended since
-        are dropped, and may be appended again.
+        are dropped, and may be appended again. Groups that were committed since are gone.
         """
 
     @abstractmethod

@@ -79,16 +79,16 @@ class MemoryBuffer(OnlineBuffer):
         for key in [key for key, kept in self._kept.items() if not kept.waits and kept.last_step < steps]:
             del self._kept[key]
 
-    def rewind(self, steps: int, sequence: int) -> None:
+    def rewind(self, steps: int, sequence: int, drawn: int) -> None:
         for key, kept in list(self._kept.items()):
             if kept.last_step >= steps:
                 kept.uses -= 1
                 kept.waits, kept.last_step = True, -1
-                self._drawn -= kept.entry.samples
             if kept.waits and kept.sequence > sequence:
                 self._evicted["rewound"] += kept.entry.samples
                 del self._kept[key]
         self._seen = {key: number for key, number in self._seen.items() if number <= sequence}
+        self._drawn = drawn
 
     def oldest(self) -> int | None:
         return next((waiting.version for waiting in self.waiting()), None)

@@ -62,8 +62,8 @@ class RedisBuffer(OnlineBuffer):
     def commit(self, steps: int) -> None:
         self._run(scripts.COMMIT, steps)
 
-    def rewind(self, steps: int, sequence: int) -> None:
-        self._run(scripts.REWIND, steps, sequence)
+    def rewind(self, steps: int, sequence: int, drawn: int) -> None:
+        self._run(scripts.REWIND, steps, sequence, drawn)
 
     def oldest(self) -> int | None:
         version = self._run(scripts.OLDEST)

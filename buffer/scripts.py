@@ -116,7 +116,7 @@ redis.call('ZREMRANGEBYSCORE', aside, '-inf', before)
 REWIND = (
     _COMMON
     + """
--- ARGV: steps, sequence
+-- ARGV: steps, sequence, drawn
 local steps, newest = tonumber(ARGV[1]), tonumber(ARGV[2])
 for _, id in ipairs(redis.call('ZRANGEBYSCORE', aside, ARGV[1], '+inf')) do
   redis.call('ZADD', fifo, number(p..'g:'..id, 'sequence'), id)
@@ -127,7 +127,6 @@ for _, id in ipairs(redis.call('ZRANGE', fifo, 0, -1)) do
   local key = p..'g:'..id
   if number(key, 'step') >= steps then
     redis.call('HINCRBY', key, 'uses', -1)
-    redis.call('HINCRBY', counts, 'drawn', -number(key, 'samples'))
     redis.call('HSET', key, 'step', -1)
   end
   if number(key, 'sequence') > newest then
@@ -136,6 +135,7 @@ for _, id in ipairs(redis.call('ZRANGE', fifo, 0, -1)) do
   end
 end
 redis.call('ZREMRANGEBYSCORE', seen, '('..ARGV[2], '+inf')
+redis.call('HSET', counts, 'drawn', ARGV[3])
 """
 )
 

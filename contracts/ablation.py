@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
+import re
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Self
 
 import yaml
-from pydantic import Field, ValidationError, model_validator
+from pydantic import AfterValidator, Field, ValidationError, model_validator
 
 from contracts.config import Recipe
 from contracts.errors import UserError
 from contracts.recipe import apply_override, load_recipe, read_tree
+from contracts.refusals import key_of, refusal
 from contracts.sections import Section
-from contracts.values import Count, NonNegative
+from contracts.values import Count, Name, NonNegative
 
-ArmName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9+-]*$")]
+
+def _arm_name(name: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9+-]*", name):
+        raise ValueError(f"arm {name!r} has no good name: letters, digits, + and - it may hold, the first a letter or a digit")
+    return name
+
+
+ArmName = Annotated[str, AfterValidator(_arm_name)]
 OWN = ("name", "parallel")
 """Keys that an override on the command line sets in the ablation itself, and not in its runs."""
 PLACES = ("name", "output", "seed")
@@ -43,7 +52,7 @@ class Arm(Section):
 class AblationRecipe(Section):
     """Arms × seeds, all from one base recipe."""
 
-    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+    name: Name
     """Name of the ablation and of its folder, which is where the base recipe's runs would be."""
     base: Path
     """The recipe that all arms start from; a path beside this file."""
@@ -151,6 +160,8 @@ def load_ablation(path: Path, overrides: tuple[str, ...] = ()) -> AblationRecipe
     Raises UserError for a missing file, bad YAML, an unknown key or a bad value; the arms' own keys are checked by `run`.
     """
     tree = read_tree(path)
+    if tree.keys().isdisjoint(("base", "arms")):
+        raise UserError(f"{path} is no ablation: it has no base and no arms", "A run's recipe is for `rltf train`")
     values: dict[str, Any] = {}
     for override in overrides:
         apply_override(tree if override.partition("=")[0] in OWN else values, override)
@@ -183,10 +194,12 @@ def _text(value: Any) -> str:
 
 def _explain(path: Path, err: ValidationError) -> UserError:
     first = err.errors()[0]
-    key = ".".join(str(part) for part in first["loc"] if part != "[key]")
+    key = key_of(first)
     if first["type"] == "extra_forbidden":
         return UserError(f"{path}: unknown key {key}", f"An ablation's keys: {', '.join(AblationRecipe.model_fields)}")
     if first["type"] == "missing":
         return UserError(f"{path}: {key} is missing", "Start from a copy of recipes/ablation-local.yaml")
-    what = str(first["ctx"]["error"]) if first["type"] == "value_error" else f"{key}={first['input']!r}: {first['msg']}"
-    return UserError(f"{path}: {what}", "Mend it in that file")
+    if first["type"] == "value_error":
+        return UserError(f"{path}: {first['ctx']['error']}", "Mend it in that file")
+    refused = refusal(key, first)
+    return UserError(f"{path}: {refused.message}", refused.remedy)

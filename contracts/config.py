@@ -8,7 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Self
 
-from pydantic import Field, model_validator
+from pydantic import model_validator
 
 from contracts.objective import CLIPPED, ObjectiveConfig
 from contracts.sections import (
@@ -28,13 +28,13 @@ from contracts.sections import (
     Section,
 )
 from contracts.training import CriticConfig, DeepSpeedConfig, LearnerConfig, WarmupConfig, WeightsConfig
-from contracts.values import NonNegative, UploadUrl
+from contracts.values import Name, NonNegative, UploadUrl
 
 
 class Recipe(Section):
     """One run: everything that decides what it does."""
 
-    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+    name: Name
     """Name of the run and of its folder."""
     output: Path = Path("runs")
     """Where run folders are."""

@@ -1,8 +1,8 @@
 """Every metric that a run records, declared once: name, kind, unit, labels.
 
-A metric is a row's key in metrics.jsonl and, prefixed with `rltf_`, a name in Prometheus, where every series has the label
-`run` too. Base units; counters end in `_total`; shares end in `_ratio`. No label names an actor, a problem or a program: how
-many series a run has does not depend on its size.
+A metric is a row's key in metrics.jsonl and, prefixed with `rltf_`, a name in Prometheus, where every series has the labels
+`run` and `life` too. Base units; counters end in `_total`; shares end in `_ratio`. No label names an actor, a problem or a
+program: how many series a run has does not depend on its size.
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ from typing import Literal, NamedTuple
 
 PREFIX = "rltf_"
 RUN_LABEL = "run"
+LIFE_LABEL = "life"
+"""Of a driver: one that goes on with a run begins new series."""
 Value = float | Mapping[str, float]
 """As in metrics.jsonl: a number; for a metric with labels an object with a number for each of their values, values of several
 labels joined by `|`; for a histogram an object with the count of each bucket, by its upper bound, and the `sum`."""
@@ -55,8 +57,9 @@ LAST_PROGRESS = Metric(
     "last_progress_timestamp_seconds",
     "gauge",
     "seconds",
-    "When the run last got on, since 1970: a stage begun, a step made, a batch of an evaluation judged",
+    "When the run last got on, since 1970: a stage begun, a step made, a batch of an evaluation judged, a look at a full cluster",
 )
+COPIES_FAILED = Metric("copies_failed", "gauge", "copies", "Copies of the run folder to `upload` that failed since one did not")
 CHECKPOINT_BYTES = Metric("checkpoint_bytes", "gauge", "bytes", "Size of the newest checkpoint")
 
 # Programs and verdicts

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ValidationError
 
 from contracts.config import Recipe
 from contracts.errors import UserError
+from contracts.refusals import key_of, refusal
 
 
 def load_recipe(path: Path, overrides: tuple[str, ...] = ()) -> Recipe:
@@ -19,6 +20,8 @@ def load_recipe(path: Path, overrides: tuple[str, ...] = ()) -> Recipe:
     Raises UserError, naming the key, its value and the remedy, for a missing file, bad YAML, an unknown key or a bad value.
     """
     tree = read_tree(path)
+    if "arms" in tree:
+        raise UserError(f"{path} is a recipe for `rltf ablate`", "Run it with that, or name a run's recipe, such as its base")
     for override in overrides:
         apply_override(tree, override)
     return parse_recipe(tree)
@@ -35,7 +38,9 @@ def read_tree(path: Path) -> dict[str, Any]:
         tree = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
     except OSError as err:
         raise UserError(f"{path} cannot be read: {err.strerror}", "Name a recipe that you may read") from err
-    except (yaml.YAMLError, ValueError) as err:  # ValueError: not UTF-8, or a date that isn't one
+    except UnicodeDecodeError as err:
+        raise UserError(f"{path} is not UTF-8: {err}", "Save it as UTF-8") from err
+    except (yaml.YAMLError, ValueError) as err:  # ValueError: a date that isn't one
         raise UserError(f"{path} is not YAML: {' '.join(str(err).split())}", "Mend that line") from err
     if not isinstance(tree, dict):
         raise UserError(f"{path} holds no keys", "Start from a copy of recipes/local.yaml")
@@ -77,7 +82,7 @@ def apply_override(tree: dict[str, Any], override: str) -> None:
 def _explain(err: ValidationError) -> UserError:
     """One line out of pydantic's many: the key, the value, what is wrong, and the nearest key that exists."""
     first = err.errors()[0]
-    key = ".".join(str(part) for part in first["loc"])
+    key = key_of(first)
     if first["type"] == "extra_forbidden":
         return UserError(f"unknown key {key}={first['input']!r}", _hint(first["loc"]))
     if first["type"] == "model_type":
@@ -86,7 +91,7 @@ def _explain(err: ValidationError) -> UserError:
     if first["type"] == "value_error":
         where = f"{key}: " if key else ""
         return UserError(f"{where}{first['ctx']['error']}", "Mend it in the recipe or on the command line")
-    return UserError(f"{key}={first['input']!r} is not valid: {first['msg']}", "Mend it in the recipe or on the command line")
+    return refusal(key, first)
 
 
 def _hint(location: tuple[int | str, ...]) -> str:

@@ -181,11 +181,11 @@ class Program(msgspec.Struct, frozen=True, kw_only=True):
     ends: list[int]
     """One past the last character; the end token's span is empty."""
     truncated: bool = False
-    """Cut off at the token limit: it has neither an end token nor a stop text."""
+    """Cut off at the token limit: it has neither an end token nor a stop text nor the end of its fence."""
     greedy: bool = False
     """Decoded greedily: kept as the baseline W_b, never trained on."""
     prefix: str = ""
-    """What the text continues: the start of the code, where the prompt already held it."""
+    """What the text continues: the start of the code, where the prompt already held it, or what makes indented code run."""
     code_start: int = 0
     """Where in `text` the code begins, behind what is said before it."""
     code_end: int | None = None

@@ -116,7 +116,8 @@ class PromptConfig(Section):
     """How a problem becomes a prompt."""
 
     template: str = "QUESTION:\n{question}\n{starter_code}\n{format}\nANSWER:\n"
-    """`{question}`, `{starter_code}` and `{format}` are filled in; the default is the published runs' prompt."""
+    """`{question}`, `{starter_code}` and `{format}` are filled in, and `{starter_lines}`: a newline and the starter code, or
+    nothing where there is none. The default has the published words, recipes/apps-codet5-770m.yaml their very characters."""
     stdin_format: str = "Use Standard Input format"
     """`{format}` for stdin/stdout problems."""
     call_format: str = "Use Call-Based format"
@@ -129,7 +130,7 @@ class PromptConfig(Section):
     """The chat's system message; unset: the template's own."""
     answer: Literal["program", "completion", "fence"] = "program"
     """Where the program is in what the model writes: all of it, all of it as a continuation of the starter code, or the last
-    code fence (without one: all of it)."""
+    code fence that defines the problem's function (no such fence: the last; no fence: all of it)."""
 
     @model_validator(mode="after")
     def _system_needs_chat(self) -> Self:
@@ -140,10 +141,10 @@ class PromptConfig(Section):
     @model_validator(mode="after")
     def _template_can_be_filled(self) -> Self:
         try:
-            self.template.format(question="", starter_code="", format="")
+            self.template.format(question="", starter_code="", starter_lines="", format="")
         except (KeyError, IndexError, ValueError, AttributeError) as err:
             raise ValueError(
-                f"template cannot be filled in ({err}): it knows {{question}}, {{starter_code}}, {{format}}"
+                f"template cannot be filled in ({err}): it knows {{question}}, {{starter_code}}, {{starter_lines}}, {{format}}"
             ) from err
         return self
 
@@ -204,7 +205,8 @@ class ExecutorsConfig(Section):
     compare: Literal["strict", "apps"] = "strict"
     """`strict` for training; `apps` accepts whatever the APPS harness accepts, for published numbers."""
     prelude: Literal["none", "apps"] = "none"
-    """Names that programs may use without importing them."""
+    """Names that programs may use without importing them. With `apps` the text of a whole number may
+    have any number of digits, too, as on the Pythons of its harness."""
     max_tests: Count = 100
     """Tests run per program; a problem with more is judged by its first ones."""
     max_sandbox_error_rate: Ratio = 0.05
@@ -297,7 +299,7 @@ class EvalConfig(Section):
     k: Annotated[tuple[Count, ...], Field(min_length=1)] = (1, 5)
     """pass@k to report, each k ≤ samples."""
     max_problems: Count = 1000
-    """Held-out problems to use at most."""
+    """Problems to use at most: of more, so many are drawn by `seed`."""
 
     @model_validator(mode="after")
     def _k_within_samples(self) -> Self:

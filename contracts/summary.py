@@ -118,7 +118,7 @@ class Summary(msgspec.Struct, kw_only=True):
     step_seconds: float | None = None
     """Median wall time between two optimizer steps of the online stage."""
     problems: dict[str, int] = {}
-    """Counts of training and held-out problems, of those left out (no tests, or checked), and of characters cut from prompts."""
+    """Counts of training and held-out problems, of those dropped and why, and of characters cut from prompts."""
     model: dict[str, str | int] = {}
     """Architecture and number of parameters."""
     versions: dict[str, str] = {}

@@ -12,7 +12,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Mapping
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from pathlib import Path
 
 from contracts.errors import RunError, UserError
@@ -23,6 +23,7 @@ ROOT = Path(__file__).resolve().parent.parent
 GRAFANA = ROOT / "deploy" / "grafana"
 COMPOSE = ROOT / "deploy" / "dashboards.compose.yml"
 PACKAGED_HOME = Path("/usr/share/grafana")
+RUNS = Path("runs")
 LAST_PORT = 65535
 
 
@@ -53,14 +54,14 @@ def grafana_environment(data: Path, port: int, prometheus_url: str) -> Mapping[s
     }
 
 
-def docker_works() -> bool:
-    """Is there a Docker daemon, and compose?"""
-    with suppress(FileNotFoundError):
-        return all(
-            subprocess.run(["docker", *question], capture_output=True, check=False).returncode == 0
-            for question in (["info"], ["compose", "version"])
-        )
-    return False
+def docker_lacks() -> str | None:
+    """Why there can be no containers; None where Docker's daemon answers, and compose is there."""
+    if not shutil.which("docker"):
+        return "Docker is not here"
+    for question, lack in ((["info"], "Docker's daemon does not answer"), (["compose", "version"], "Docker has no compose")):
+        if subprocess.run(["docker", *question], capture_output=True, check=False).returncode:
+            return f"{lack} (`docker {' '.join(question)}` says why)"
+    return None
 
 
 def native(program: Path, options: argparse.Namespace) -> None:
@@ -76,7 +77,7 @@ def native(program: Path, options: argparse.Namespace) -> None:
             stack.callback(grafana.terminate)
             print(f"Grafana: http://127.0.0.1:{options.grafana_port}/dashboards", flush=True)
         else:
-            print("Grafana: neither it (grafana-server) nor Docker is here; docs/boards.md says how to get it", flush=True)
+            print(f"Grafana: grafana-server is not here, and {docker_lacks()}; docs/boards.md says how to get it", flush=True)
         print("Ctrl-C ends it", flush=True)
         os.wait()
         raise RunError("one of them ended by itself", f"See the logs in {data}")
@@ -90,8 +91,11 @@ def containers(options: argparse.Namespace) -> int:
     return subprocess.run(["docker", "compose", "--file", COMPOSE, "up"], env=environment, check=False).returncode
 
 
-def check_ports(options: argparse.Namespace) -> None:
-    """Raises UserError where a port is none."""
+def check(options: argparse.Namespace) -> None:
+    """Raises UserError where a port is none, and where the folder is none; only the default one may not be there yet."""
+    if not options.runs.is_dir() and (options.runs.exists() or options.runs != RUNS):
+        what = "is no folder" if options.runs.exists() else "is not there"
+        raise UserError(f"--runs={options.runs} {what}", "Name the folder that holds run folders")
     for name, port in (("prometheus", options.prometheus_port), ("grafana", options.grafana_port)):
         if not 1 <= port <= LAST_PORT:
             raise UserError(f"--{name}-port={port} is no port", f"Choose one from 1 to {LAST_PORT}")
@@ -100,15 +104,15 @@ def check_ports(options: argparse.Namespace) -> None:
 def main() -> int:
     """The command line."""
     parser = argparse.ArgumentParser(prog="python -m deploy.dashboards", description=__doc__)
-    parser.add_argument("--runs", type=Path, default=Path("runs"), help="folder of run folders")
+    parser.add_argument("--runs", type=Path, default=RUNS, help="folder of run folders")
     parser.add_argument("--prometheus-port", type=int, default=9090)
     parser.add_argument("--grafana-port", type=int, default=3000)
     options = parser.parse_args()
     program = find("prometheus")
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     try:
-        check_ports(options)
-        if not grafana_command() and docker_works():
+        check(options)
+        if not grafana_command() and docker_lacks() is None:
             return containers(options)
         if program is None:
             raise UserError("there is no Prometheus here", "`make tools` gets it, without root")

@@ -20,7 +20,7 @@ import msgspec
 from contracts import metrics as m
 from contracts.counts import Counts, add, count
 from contracts.errors import UserError
-from contracts.records import Outcome, Problem, Verdict
+from contracts.records import Outcome, Problem, Verdict, decode_problems, encode
 from contracts.sections import ExecutorsConfig, RewardsConfig
 from executors.confine import Tier
 from executors.judge import Executor
@@ -38,8 +38,8 @@ class _Start(msgspec.Struct, array_like=True):
 class _Request(msgspec.Struct, array_like=True):
     number: int
     """The problem's."""
-    problem: Problem | None
-    """Where it comes for the first time."""
+    problem: bytes | None
+    """Encoded, where it comes for the first time."""
     forget: int | None
     """A problem that will not be named again."""
     text: bytes
@@ -127,7 +127,7 @@ class JudgeProcess:
         if key not in self._problems:
             self._count += 1
             self._problems[key] = self._count, problem
-            new = problem
+            new = encode([problem])
             if len(self._problems) > _MOST_PROBLEMS:
                 forget = self._problems.popitem(last=False)[1][0]
         self._problems.move_to_end(key)
@@ -171,7 +171,7 @@ def _serve(connection: Connection) -> None:
             connection.send_bytes(msgspec.msgpack.encode(answer))
             request = decoder.decode(connection.recv_bytes())
             if request.problem is not None:
-                problems[request.number] = request.problem
+                (problems[request.number],) = decode_problems(request.problem)
             if request.forget is not None:
                 del problems[request.forget]
             try:

@@ -32,8 +32,11 @@ _PRELUDES = {"none": "", "apps": _APPS, "asserts": _ASSERTS}
 def install(name: str, numpy: str | None) -> None:
     """Add a prelude's names to the built-in ones; `numpy` is the folder that numpy is imported from.
 
-    In a program's own globals they would cost each child a write to every one of them.
+    In a program's own globals they would cost each child a write to every one of them. The harnesses ran on Pythons that put no
+    limit on a whole number's digits in text: nor is there one beside any prelude but none.
     """
+    if name != "none":
+        sys.set_int_max_str_digits(0)
     source = _PRELUDES[name]
     if numpy is not None:
         sys.path.append(numpy)

@@ -62,6 +62,7 @@ class DeepSpeedEngine(Engine):
         norm, skipped = self._unsharded_gradient_norm(), self._engine.skipped_steps
         self._engine.step()
         if self._engine.skipped_steps > skipped:
+            self._forget_overflow()
             return None
         reported = self._engine.get_global_grad_norm()
         return float(reported) if reported is not None else norm
@@ -108,6 +109,11 @@ class DeepSpeedEngine(Engine):
         stack[:] = [module for module in stack if module not in own]
         self._engine.destroy()
 
+    def _forget_overflow(self) -> None:
+        """Of an offloaded optimizer DeepSpeed keeps the sums that overflowed: every later step would be skipped too."""
+        sums = getattr(self._engine.optimizer, "averaged_gradients", {})
+        sums.update(dict.fromkeys(sums))
+
     def _unsharded_gradient_norm(self) -> float:
         """DeepSpeed reports no norm for plain fp32 without ZeRO: take it before the step, while the gradients are there."""
         gradients = [parameter.grad for parameter in self.module.parameters() if parameter.grad is not None]
@@ -128,8 +134,9 @@ def deepspeed_settings(config: DeepSpeedConfig, optimizer: OptimizerConfig) -> d
         "zero_optimization": zero,
         "zero_allow_untested_optimizer": True,
         "zero_force_ds_cpu_optimizer": False,
-        "bf16": {"enabled": config.precision == "bf16"},
+        "bf16": {"enabled": config.precision == "bf16", "immediate_grad_update": True},  # keeps no bf16 gradients beside the sums
         "fp16": {"enabled": config.precision == "fp16"},
+        "data_types": {"grad_accum_dtype": "fp32"},  # by default half precision's: each micro-batch would round the sum again
         "steps_per_print": 10**12,
         "wall_clock_breakdown": False,
     }

@@ -21,10 +21,11 @@ class Prompt(NamedTuple):
 
 
 def prompt_text(problem: Problem, question: str, config: PromptConfig) -> str:
-    """The prompt of a problem with this statement (the published runs' form by default)."""
+    """The prompt of a problem with this statement."""
     return config.template.format(
         question=question,
         starter_code=problem.starter_code,
+        starter_lines=f"\n{problem.starter_code}" if problem.starter_code else "",
         format=config.call_format if problem.fn_name else config.stdin_format,
     )
 

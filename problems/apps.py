@@ -25,6 +25,7 @@ import msgspec
 from contracts.errors import UserError
 from contracts.records import Problem, Test, TestKind
 from problems.checked import Seconds
+from problems.digits import any_digits
 from problems.io_tests import function_name, input_output, io_tests
 
 _QUESTION = "question.txt"
@@ -170,7 +171,7 @@ def _read_text(file: Path, default: str | None) -> str:
     try:
         return file.read_bytes().decode("utf-8")
     except UnicodeDecodeError:
-        _malformed(file, "is not UTF-8")
+        _malformed(file, "is not UTF-8", "Save it as UTF-8")
 
 
 def _read_object(file: Path) -> dict[str, Any]:
@@ -180,6 +181,7 @@ def _read_object(file: Path) -> dict[str, Any]:
     return data
 
 
+@any_digits()
 def _read_json(file: Path, default: Any) -> Any:
     text = _read_text(file, "")
     if not text.strip():
@@ -190,8 +192,8 @@ def _read_json(file: Path, default: Any) -> Any:
         _malformed(file, f"is not JSON: {err}")
 
 
-def _malformed(file: Path, what: str) -> NoReturn:
-    raise UserError(f"{file} {what}", "Mend it or remove that problem's folder")
+def _malformed(file: Path, what: str, remedy: str = "Mend it or remove that problem's folder") -> NoReturn:
+    raise UserError(f"{file} {what}", remedy)
 
 
 def _write_problem(folder: Path, problem: Problem) -> None:
@@ -213,5 +215,6 @@ def _write_text(file: Path, text: str) -> None:
     file.write_bytes(text.encode("utf-8"))
 
 
+@any_digits()
 def _write_json(file: Path, value: Any) -> None:
     _write_text(file, json.dumps(value))

@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 
 from contracts.records import Problem
+from problems.digits import any_digits
 from problems.io_tests import function_name, io_tests
 
 
@@ -54,6 +55,7 @@ def apps_problem(data: dict[str, Any], split: str) -> Problem:
     )
 
 
+@any_digits()
 def _decoded(key: str, value: Any, kind: Any) -> Any:
     """The object or list itself, also where it is there as JSON text; an empty one for no text."""
     if not isinstance(value, str):

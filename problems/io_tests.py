@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from contracts.records import Test
+from problems.digits import any_digits
 
 _NUMBER = re.compile(r"0|-?[1-9][0-9]*")
 
@@ -23,6 +24,7 @@ def function_name(data: Mapping[str, Any]) -> str | None:
     return name
 
 
+@any_digits()
 def io_tests(data: Mapping[str, Any], fn_name: str | None) -> tuple[Test, ...]:
     """The tests, none where there are no inputs. Raises ValueError, saying what is wrong with it, for other data."""
     inputs, outputs = data.get("inputs", []), data.get("outputs", [])

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, NoReturn, TextIO, cast
 
 from contracts.errors import UserError
+from problems.digits import any_digits
 
 ENDINGS = (".jsonl", ".json", ".jsonl.gz", ".json.gz")
 _LIST = (".json", ".json.gz")
@@ -24,7 +25,9 @@ def rows_of(path: Path) -> Iterator[tuple[str, Any]]:
                 yield from _rows_of_list(path, file.read())
             else:
                 yield from _rows_of_lines(path, file)
-    except (OSError, EOFError, zlib.error, UnicodeDecodeError) as err:
+    except UnicodeDecodeError as err:
+        raise UserError(f"{path} is not UTF-8: {err}", "Save it as UTF-8") from err
+    except (OSError, EOFError, zlib.error) as err:
         raise UserError(f"{path} cannot be read: {err}", REMEDY) from err
 
 
@@ -55,6 +58,7 @@ def _opened(path: Path) -> TextIO:
     return path.open(encoding="utf-8-sig", newline="\n")
 
 
+@any_digits()
 def _json(where: str, text: str) -> Any:
     try:
         return json.loads(text)

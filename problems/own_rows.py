@@ -19,6 +19,7 @@ from contracts.files import write_in_one_move
 from contracts.records import Problem, Test, TestKind
 from problems.asserts import parse
 from problems.checked import Seconds
+from problems.digits import any_digits
 from problems.io_tests import function_name, io_tests
 
 
@@ -78,6 +79,7 @@ def own_problem(data: dict[str, Any]) -> Problem:
     )
 
 
+@any_digits()
 def write_rows(path: Path, problems: Iterable[Problem]) -> None:
     """Write JSON lines in one move, gzipped where the name ends in .gz."""
     text = "".join(json.dumps(msgspec.to_builtins(_row(problem))) + "\n" for problem in problems)

@@ -25,8 +25,9 @@ class ProblemSet:
 
     train: list[Problem]
     heldout: list[Problem]
-    dropped: int
-    """Problems left out because they have no tests, or because `problems.checked` drops them."""
+    dropped_without_tests: int
+    dropped_by_check: int = 0
+    """Left out because `problems.checked` says so."""
 
 
 def load_problem_set(config: ProblemsConfig, run_folder: Path, seed: int) -> ProblemSet:
@@ -42,20 +43,21 @@ def load_problem_set(config: ProblemsConfig, run_folder: Path, seed: int) -> Pro
         heldout, more = _read_heldout(config) if config.heldout_path else read_folder(folder / "heldout")
         return ProblemSet(train, _distinct(heldout, train), dropped + more)
     problems, dropped = _read_named("path", config.path)
+    there = len(problems)
     if config.checked is not None:
-        kept = apply_check(config.checked, problems)
-        problems, dropped = kept, dropped + len(problems) - len(kept)
+        problems = apply_check(config.checked, problems)
+    failed = there - len(problems)
     train = problems if config.split is None else _of_splits(problems, "split", config.split, config.path)
     if config.heldout_path is not None:
         heldout, more = _read_heldout(config)
-        return ProblemSet(train, _distinct(heldout, train), dropped + more)
+        return ProblemSet(train, _distinct(heldout, train), dropped + more, failed)
     if config.heldout_split is None:
-        return ProblemSet(*_hold_out(train, config.heldout_fraction, seed, config.path), dropped)
+        return ProblemSet(*_hold_out(train, config.heldout_fraction, seed, config.path), dropped, failed)
     heldout = _of_splits(problems, "heldout_split", config.heldout_split, config.path)
     train = [problem for problem in train if problem.split not in config.heldout_split]
     if not train:
         raise UserError(f"problems.heldout_split holds out every problem of {config.path}", "Leave a split to train on")
-    return ProblemSet(train, heldout, dropped)
+    return ProblemSet(train, heldout, dropped, failed)
 
 
 def check_problem_set(config: ProblemsConfig, seed: int) -> ProblemSet | None:

@@ -35,7 +35,10 @@ def write_problems(path: Path, problems: Sequence[Problem]) -> None:
     Folders above it are made. Raises as `check_destination` does.
     """
     check_destination(path, problems)
-    if path.name.endswith(_ROWS):
-        write_rows(path, problems)
-    else:
-        write_folder(path, problems)
+    try:
+        if path.name.endswith(_ROWS):
+            write_rows(path, problems)
+        else:
+            write_folder(path, problems)
+    except (FileNotFoundError, PermissionError) as err:  # root may write everywhere, but not every file system takes files
+        raise UserError(f"{path} cannot be written: {err.strerror}", "Write elsewhere") from err

@@ -10,11 +10,10 @@ OUTPUT/NAME/
 
 from __future__ import annotations
 
-import fcntl
 import os
 import shutil
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -28,6 +27,7 @@ from contracts.files import write_in_one_move
 from contracts.recipe import load_recipe
 from contracts.sections import Section
 from contracts.summary import Summary, read_summary
+from rltf.locks import locked
 from rltf.runs import CHANGEABLE, check_problems, check_surroundings, differences, imitates
 
 RECIPE_FILE = "ablation.yaml"
@@ -124,16 +124,9 @@ def begin(ablation: AblationRecipe, jobs: Sequence[Job], *, resume: bool) -> Ite
         yield lock
 
 
-@contextmanager
-def _locked(folder: Path) -> Iterator[int]:
-    """Keep others out of an ablation's folder until the file is closed here and in all processes that it was passed on to."""
-    with (folder / LOCK_FILE).open("ab") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as err:
-            remedy = "Wait until it and its runs have ended, or choose another name=…"
-            raise UserError(f"the ablation in {folder} is running", remedy) from err
-        yield file.fileno()
+def _locked(folder: Path) -> AbstractContextManager[int]:
+    remedy = "Wait until it and its runs have ended, or choose another name=…"
+    return locked(folder / LOCK_FILE, f"the ablation in {folder}", remedy)
 
 
 def _set_aside(folder: Path) -> None:

@@ -2,11 +2,15 @@
 
 Few series, whatever programs and problems are like: of kinds of errors, which generated programs name as they please, those that
 Python itself has, and of every other label the first values that come.
+
+A run that is resumed begins new series, each with a life of its own: counters go back to the checkpoint's totals, and in the same
+series Prometheus would take that for a restart from 0, and all that they count for growth.
 """
 
 from __future__ import annotations
 
 import builtins
+import secrets
 import threading
 from collections.abc import Iterator, Mapping
 from itertools import accumulate
@@ -15,7 +19,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.registry import Collector
 
 from contracts.histograms import SUM, bounds
-from contracts.metrics import ALL, ERRORS, PREFIX, RUN_LABEL, Metric, Value, labelled
+from contracts.metrics import ALL, ERRORS, LIFE_LABEL, PREFIX, RUN_LABEL, Metric, Value, labelled
 from contracts.records import Detail, Outcome
 
 Values = Mapping[str, Value]
@@ -56,7 +60,7 @@ class Board(Collector):
 
     def __init__(self, run: str) -> None:
         self.posts = 0
-        self._run = run
+        self._life = (run, secrets.token_hex(4))
         self._lock = threading.Lock()
         self._values: dict[Metric, dict[str, float]] = {}
         self._named: dict[str, set[str]] = {}
@@ -102,15 +106,15 @@ class Board(Collector):
         return value if value in named else OTHER
 
     def _family(self, metric: Metric, values: Mapping[str, float]) -> _Family:
-        name, text, labels = PREFIX + metric.name, help_text(metric), (RUN_LABEL, *metric.labels)
+        name, text, labels = PREFIX + metric.name, help_text(metric), (RUN_LABEL, LIFE_LABEL, *metric.labels)
         if metric.kind == "histogram":
             histogram = HistogramMetricFamily(name, text, labels=labels)
             totals = accumulate(values.get(bound, 0.0) for bound in bounds(metric))
-            histogram.add_metric((self._run,), list(zip(bounds(metric), totals, strict=True)), values.get(SUM, 0.0))
+            histogram.add_metric(self._life, list(zip(bounds(metric), totals, strict=True)), values.get(SUM, 0.0))
             return histogram
         family = (CounterMetricFamily if metric.kind == "counter" else GaugeMetricFamily)(name, text, labels=labels)
         for key, number in values.items():
-            family.add_metric((self._run, *(key.split("|") if metric.labels else ())), number)
+            family.add_metric((*self._life, *(key.split("|") if metric.labels else ())), number)
         return family
 
 

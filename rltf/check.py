@@ -41,6 +41,9 @@ def check_problems(path: Path, output: Path | None, config: ExecutorsConfig, con
     _show(check, progress)
     if place is not None:
         write_check(place, check)
+        progress.note(f"findings: {output}, for a recipe's problems.checked")
+    elif not all(problem.kept for problem in check.problems.values()):
+        progress.note("--output FILE writes the findings, and a recipe's problems.checked=FILE leaves such problems out")
     return check
 
 
@@ -80,7 +83,10 @@ def _reason(verdicts: list[Verdict]) -> str:
 
 
 def _kind(verdict: Verdict) -> str:
-    """The exception in its own words where there is one."""
+    """The exception in its own words where there is one, or which test's answer is wrong."""
+    if verdict.outcome is Outcome.FAILURE and verdict.tests:
+        number = next(at for at, test in enumerate(verdict.tests, 1) if test.outcome is Outcome.FAILURE)
+        return f"wrong answer to test {number} of {verdict.total}"
     if verdict.error_type is None or verdict.detail not in (None, Detail.EXCEPTION):
         return str(verdict.detail or verdict.outcome)
     words = " ".join(f"{verdict.error_type}: {verdict.message}".split()).removesuffix(":")

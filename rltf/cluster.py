@@ -35,16 +35,18 @@ class Cluster:
         learns: bool = True,
         files: Sequence[Path] = (),
         tell: Callable[[str], None],
+        waiting: Callable[[], None] = lambda: None,
     ) -> None:
         """Start all actors at once: they load the model's tokenizer, and the samplers the model.
 
         `run` is what their logs call it. `learns`: False leaves the learner out, and samplers keep the weights they have loaded.
-        `files`: what learner and samplers read and write beside the model. `tell` hears what is waited for, and where actors are.
+        `files`: what learner and samplers read and write beside the model. `tell` hears what is waited for, and where actors are;
+        `waiting` is called now and then while there is no room.
         Raises what `reserve` does.
         """
         self.recipe = recipe
         model = Path(model_path)
-        places = reserve(recipe.ray, roles_of(recipe, learns=learns), [*files, model] if model.is_dir() else files, tell)
+        places = reserve(recipe.ray, roles_of(recipe, learns=learns), [*files, model] if model.is_dir() else files, tell, waiting)
         every = (*problems.train, *problems.heldout)
         statements = [msgspec.structs.replace(p, tests=(), hidden_tests=(), solutions=(), corpus=()) for p in every]
         tests = [msgspec.structs.replace(p, solutions=(), corpus=()) for p in every]

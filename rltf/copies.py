@@ -1,6 +1,7 @@
 """A run's copy at a URL that fsspec knows: what is there, whether a run may put its own there, and the way back.
 
 URL/NAME holds what the run folder holds, and copied.json, which names what the run has put there: nothing else is ever deleted.
+The buffer lies one folder deeper, in that of the step at which it stood so: what is sent next does not take its place.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from contracts.errors import UserError
 
 STATE = "state.json"
 COPIED = "copied.json"
+BUFFER = "redis"
 T = TypeVar("T")
 
 
@@ -132,16 +134,28 @@ def _decoded(state: bytes, where: str) -> _State:
         raise UserError(f"{STATE} in {where} cannot be read: {err}", "Choose another name=…") from err
 
 
+def buffer_at(step: int) -> str:
+    """The folder in which the copy keeps the buffer as it stood at a step."""
+    return f"{BUFFER}/step-{step:06d}/"
+
+
 def fetch(url: str, folder: Path) -> None:
     """Bring a run back from its copy to where it was, to be resumed there. Raises UserError where there is no copy or no way."""
     copy = _asked(url, "asked", lambda: Copy(url, folder.name))
     names = _asked(url, "asked", copy.names)
     if STATE not in names:
         raise UserError(f"there is no run to resume in {folder} or at {copy.url}", "Leave out --resume to start one")
+    for name in names:
+        if ".." in Path(name).parts:  # an object store's keys may be any text
+            raise UserError(f"{copy.url} holds {name!r}, which leads out of the run folder", "Remove it there")
+    buffer = buffer_at(_decoded(_asked(url, "read", partial(copy.read, STATE)), copy.url).step)
     part = folder.with_name(f"{folder.name}~fetched")  # no recipe can have this name
     shutil.rmtree(part, ignore_errors=True)
     for name in sorted(names - {COPIED}):
-        _asked(url, "read", partial(copy.bring, name, part / name))
+        if name.startswith(buffer):
+            _asked(url, "read", partial(copy.bring, name, part / BUFFER / name.removeprefix(buffer)))
+        elif not name.startswith(f"{BUFFER}/"):  # a buffer of another step may be left
+            _asked(url, "read", partial(copy.bring, name, part / name))
     part.rename(folder)
 
 

@@ -63,6 +63,8 @@ def dry_run(recipe: Recipe, console: Console) -> None:
             progress.note(f"step {step}: " + " · ".join(f"{name} {value:.4g}" for name, value in losses.items()) + " (finite)")
         rows = [*full_run(recipe, plan.heldout), disk(recipe, plan.sizes)]
         progress.table(f"{recipe.name}: what the full run will need", ["", "in all"], rows)
+        if missing := _missing(recipe):
+            progress.note(f"not tried: {', '.join(missing)}: not on this machine, and the run itself would end there")
 
 
 def prepare(recipe: Recipe, progress: Progress) -> Plan:
@@ -153,8 +155,7 @@ def _gigabytes(size: float) -> str:
 def _problems(recipe: Recipe, progress: Progress) -> tuple[ProblemSet, int | None, list[str]]:
     """A few short problems, how many held-out ones the full run has, and what is missing."""
     config = recipe.problems
-    named = {"path": config.path, "heldout_path": config.heldout_path, "checked": config.checked}
-    missing = [f"problems.{key}={path}" for key, path in named.items() if path is not None and not _is_there(path)]
+    missing = _missing(recipe)
     few = config.primer.model_copy(update={"train": PRIMER, "heldout": PRIMER})
     config = ProblemsConfig(primer=few) if missing else config.model_copy(update={"primer": few})
     with tempfile.TemporaryDirectory(prefix="rltf-") as scratch:
@@ -166,6 +167,13 @@ def _problems(recipe: Recipe, progress: Progress) -> tuple[ProblemSet, int | Non
         progress.note(f"{len(whole.train)} problems to train on ({_difficulties(whole)}), {len(whole.heldout)} held out")
     generated = config.path is None and config.heldout_path is None
     return shortest(whole, recipe.prompt), recipe.problems.primer.heldout if generated else len(whole.heldout), []
+
+
+def _missing(recipe: Recipe) -> list[str]:
+    """The problems that it names and that are not on this machine."""
+    config = recipe.problems
+    named = {"path": config.path, "heldout_path": config.heldout_path, "checked": config.checked}
+    return [f"problems.{key}={path}" for key, path in named.items() if path is not None and not _is_there(path)]
 
 
 def _is_there(path: Path) -> bool:

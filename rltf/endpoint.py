@@ -1,7 +1,7 @@
 """The address at which Prometheus scrapes a run, and the file by which it finds it.
 
 OUTPUT/.prometheus/RUN.json names the endpoint of each run below OUTPUT that goes on, for Prometheus' file_sd_configs. RUN is the
-run's name and a word of its own. The file stays where a run is killed, so that its target is seen to be down.
+run's name and a word of its own. The file stays where a run fails or is killed, so that its target is seen to be down.
 """
 
 from __future__ import annotations
@@ -52,8 +52,11 @@ class Endpoint:
         self.address = f"{_shown(host if _is_everywhere(bound) else bound)}:{self._server.server_port}"
 
     def announce(self, target: Path) -> None:
-        """Write the file that tells Prometheus; it goes when the endpoint closes, unless it is another's by then."""
+        """Write the file that tells Prometheus. What others have left there for the same address goes: it is this run's now."""
         target.parent.mkdir(parents=True, exist_ok=True)
+        for left in target.parent.glob("*.json"):
+            if left.read_bytes() == self._told:
+                left.unlink()
         write_in_one_move(target, self._told)
         self._target = target
 
@@ -68,10 +71,10 @@ class Endpoint:
             with suppress(KeyboardInterrupt):
                 self._scrapes.wait(patience)
 
-    def close(self) -> None:
-        """End the thread, free the port and take the target's file away."""
+    def close(self, *, failed: bool = False) -> None:
+        """End the thread and free the port; take the target's file away, unless it is another's by then or the run has failed."""
         with suppress(FileNotFoundError):
-            if self._target and self._target.read_bytes() == self._told:
+            if self._target and not failed and self._target.read_bytes() == self._told:
                 self._target.unlink()
         self._server.shutdown()
         self._server.server_close()

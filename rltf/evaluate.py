@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections import deque
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
@@ -44,6 +45,15 @@ class Batch(NamedTuple):
         ]
 
 
+def drawn(problems: Sequence[Problem], recipe: Recipe) -> Sequence[Problem]:
+    """All of them, or `eval.max_problems` drawn by the recipe's seed, in their order: sets may be sorted by difficulty."""
+    most = recipe.eval.max_problems
+    if len(problems) <= most:
+        return problems
+    places = random.Random(f"{recipe.seed}/eval/problems").sample(range(len(problems)), most)
+    return [problems[at] for at in sorted(places)]
+
+
 def plan(problems: Sequence[Problem], recipe: Recipe) -> list[Batch]:
     """All batches of an evaluation, in order: greedily, then at each of the recipe's temperatures.
 
@@ -80,8 +90,9 @@ def evaluate(cluster: Cluster, batches: Sequence[Batch]) -> Iterator[tuple[list[
         yield samples_of(batch, decode_groups(groups), results), counts
 
 
-def about(problems: Sequence[Problem], recipe: Recipe, model: str, on: str = "heldout") -> About:
-    """What the summary of a model's evaluation says beside its figures."""
+def about(problems: Sequence[Problem], of: int, recipe: Recipe, model: str, on: str = "heldout") -> About:
+    """What the summary of a model's evaluation says beside its figures; `of`: how many problems these are drawn from."""
+    notes = (f"{len(problems)} of {of} problems, drawn by seed {recipe.seed}",) if len(problems) < of else ()
     chosen = recipe.eval.model_dump(include={"samples", "temperatures", "top_p", "k"}) | {"seed": recipe.seed, "on": on}
     return About(
         main=settings(recipe)[1],
@@ -91,6 +102,7 @@ def about(problems: Sequence[Problem], recipe: Recipe, model: str, on: str = "he
         ks=recipe.eval.k,
         settings={**chosen, "max_new_tokens": recipe.sampling.max_new_tokens, "judging": judging(recipe.executors)},
         most_failed=recipe.executors.max_sandbox_error_rate,
+        notes=notes,
     )
 
 

@@ -13,7 +13,7 @@ from contracts.records import Problem
 from rltf.cluster import Cluster
 from rltf.counted import Counted, counts_in
 from rltf.course import Course
-from rltf.evaluate import about, evaluate, metrics_of, plan, programs_in_all
+from rltf.evaluate import about, drawn, evaluate, metrics_of, plan, programs_in_all
 from rltf.monitor import read_metrics
 from rltf.recording import Recording
 from rltf.runs import RunFolder
@@ -35,11 +35,12 @@ class Evaluations:
         if course.record.result(stage) is not None and (row := self._row_of(name)):
             course.monitor.post(row)  # the endpoint of a resumed run knows nothing of it
             return
-        folder, problems = self._folder.evaluations / stage, heldout[: recipe.eval.max_problems]
+        folder, problems = self._folder.evaluations / stage, drawn(heldout, recipe)
+        asked = about(problems, len(heldout), recipe, model)
         batches, programs = plan(problems, recipe), programs_in_all(recipe, len(problems))
         with (
             course.stage(name, programs, "program"),
-            Recording(folder, about(problems, recipe, model), programs) as recording,
+            Recording(folder, asked, programs) as recording,
         ):
             done = recording.resume([batch.keys for batch in batches])
             with Counted(folder, done) as counted:
@@ -55,7 +56,7 @@ class Evaluations:
             summary = recording.finish()
         course.record.evaluated(stage, summary.result)
         course.monitor.record(name, {**self._totals.values(), **metrics_of(stage, summary)})
-        course.progress.note(f"{stage}: held-out pass@1 {summary.pass_at_k['1']:.3f}")
+        course.progress.note(", ".join([f"{stage}: held-out pass@1 {summary.pass_at_k['1']:.3f}", *asked.notes]))
         logs.info("evaluated", evaluation=stage, pass_at_1=summary.pass_at_k["1"])
 
     def _row_of(self, name: str) -> dict[str, Any] | None:

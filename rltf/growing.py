@@ -15,6 +15,7 @@ from contracts.records import Outcome, Problem, Test, Verdict
 from contracts.sections import ExecutorsConfig, RewardsConfig
 from executors.answers import Answer, Answers
 from executors.judge import Executor
+from problems.digits import any_digits
 from problems.grow import Proposal, distinct, propose
 from rltf.grow_tests import agree, made
 
@@ -84,9 +85,10 @@ class Grower:
             report.reason = "too few independent references that pass its tests"
             return problem, report
         try:
-            proposed = propose(problem, self._settings.seed, _TRIED * self._settings.per_problem)
-        except ValueError as err:
-            report.reason = str(err)
+            with any_digits():
+                proposed = propose(problem, self._settings.seed, _TRIED * self._settings.per_problem)
+        except (ValueError, OverflowError) as err:
+            report.reason = "its tests hold numbers beyond a float's range" if isinstance(err, OverflowError) else str(err)
             return problem, report
         report.proposed = len(proposed.inputs)
         dropped: Counter[str] = Counter(duplicate=proposed.duplicates)

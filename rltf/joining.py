@@ -18,8 +18,9 @@ from ray.core.generated import gcs_service_pb2, gcs_service_pb2_grpc
 from ray.core.generated.gcs_pb2 import GcsNodeInfo
 
 from contracts.config import Recipe
-from contracts.errors import RunError, UserError
+from contracts.errors import UserError
 from rltf.host import address_of, head_of
+from rltf.lost import lost
 from rltf.roles import wanted
 
 OBJECT_STORE_BYTES = 256 * 2**20
@@ -35,7 +36,8 @@ def connected(recipe: Recipe) -> Iterator[None]:
     """Join the cluster that the recipe or RAY_ADDRESS names, else start a local one that ends with this block.
 
     Raises UserError where there is no cluster, where it refuses us, where its versions are others than ours, where the
-    job's runtime environment sets what we set, and where Ray's sockets do not fit their folder; RunError where an actor dies.
+    job's runtime environment sets what we set, and where Ray's sockets do not fit their folder; RunError where an actor, a node
+    or its data is lost.
     """
     address = address_of(recipe)
     on_terminate = signal.getsignal(signal.SIGTERM)
@@ -46,11 +48,10 @@ def connected(recipe: Recipe) -> Iterator[None]:
     signal.signal(signal.SIGTERM, on_terminate)  # Ray sets a handler of its own, which would end the run as failed
     try:
         yield
-    except ray.exceptions.RayActorError as err:
-        first_line = str(err).strip().splitlines()[0]
-        raise RunError(
-            f"an actor died: {first_line}", "See its log in Ray's folder of this session; go on with --resume"
-        ) from err
+    except ray.exceptions.RayError as err:
+        if said := lost(err):
+            raise said from err
+        raise
     finally:
         ray.shutdown()
 

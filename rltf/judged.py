@@ -14,6 +14,7 @@ from contracts.records import Problem, Program
 from contracts.sections import ExecutorsConfig
 from contracts.summary import JudgedBy
 from executors.both import Judged
+from problems.digits import any_digits
 
 
 def judged_by(problems: Sequence[Problem]) -> JudgedBy:
@@ -29,6 +30,7 @@ def judging(config: ExecutorsConfig) -> dict[str, Any]:
     return config.model_dump(include={"compare", "prelude", "cpu_seconds", "memory_mb", "max_tests"})
 
 
+@any_digits()
 def digest_of(problem: Problem) -> str:
     """The statement and the tests that decide, in 16 hex digits: what two problems of one id may differ in.
 

@@ -97,7 +97,7 @@ class OnlineLoop:
             self._drop_waiting()
             self._handle_one(list(self._handlers), timeout=0.1)
         self._drop_waiting()
-        self.totals.evicted = self._buffer.counts().evicted
+        self._pulse.show(self._standing)
 
     def _handle_one(self, refs: list[Any], timeout: float | None = None) -> None:
         ready, _ = ray.wait(refs, num_returns=1, timeout=self._pulse.left if timeout is None else timeout)
@@ -242,12 +242,14 @@ class OnlineLoop:
 
     def state(self) -> State:
         """From which the loop could go on, if a checkpoint were written now."""
+        counts = self._buffer.counts()
         return msgspec.structs.replace(
             self._before,
             step=self.step,
             position=self._position,
             pending=sorted([*self._in_flight, *self._again]),
-            sequence=self._buffer.counts().sequence,
+            sequence=counts.sequence,
+            drawn=counts.drawn,
             totals=self.totals,
         )
 

@@ -71,13 +71,13 @@ class Monitor:
         if self._tensorboard:
             self._tensorboard.record(stage, values)
 
-    def close(self) -> None:
-        """Close the files and end the endpoint, at once."""
+    def close(self, *, failed: bool = False) -> None:
+        """Close the files and end the endpoint, at once. A failed run's target stays, and is seen to be down."""
         self._file.close()
         if self._tensorboard:
             self._tensorboard.close()
         if self._endpoint:
-            self._endpoint.close()
+            self._endpoint.close(failed=failed)
             self._endpoint = None
 
     def __enter__(self) -> Self:
@@ -89,7 +89,7 @@ class Monitor:
             if self._endpoint and self._note and kind is not KeyboardInterrupt:
                 self._endpoint.wait_for_last_scrape(self._note)
         finally:
-            self.close()
+            self.close(failed=kind not in (None, KeyboardInterrupt))
 
 
 def read_metrics(folder: Path) -> list[dict[str, Any]]:

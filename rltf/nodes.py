@@ -10,7 +10,7 @@ import hashlib
 import importlib.metadata
 import importlib.util
 import platform
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Set
 from pathlib import Path
 from typing import Any
 
@@ -28,48 +28,59 @@ PROBE_SECONDS = 120.0
 
 
 class Nodes:
-    """Knows what was found out about each node, so that one is asked once."""
+    """Knows what was found out about each node, so that one that has answered is not asked again."""
 
     def __init__(self, files: Sequence[Path]) -> None:
         """`files`: those that learner and samplers must find at the same place as the driver does."""
         self._files = [str(path) for path in files]
         self._own: str = ray.get_runtime_context().get_node_id()
         self._answers: dict[str, tuple[str, str]] = {self._own: ("", "")}
+        self._asked: dict[str, Any] = {}
+        self._failed: dict[str, str] = {}
 
     def look(self) -> list[Node]:
-        """All nodes that are alive, as they are now; the driver's own comes first."""
+        """All nodes that are alive, as they are now; the driver's own comes first.
+
+        Waits for a node's first answer; one that has not come in time, or failed, may come until a later look.
+        """
         rows = sorted(ray.nodes(), key=lambda row: (row["NodeID"] != self._own, row["NodeManagerAddress"]))
         alive = {row["NodeID"]: row for row in rows if row["Alive"]}
-        self._ask([key for key in alive if key not in self._answers])
+        self._ask(alive.keys() - self._answers.keys())
         free: dict[str, dict[str, float]] = available_resources_per_node()
         return [
-            Node(key, row["NodeManagerAddress"], free.get(key, {}), row["Resources"], *self._answers[key])
+            Node(key, row["NodeManagerAddress"], free.get(key, {}), row["Resources"], *self._known(key))
             for key, row in alive.items()
         ]
 
-    def _ask(self, keys: Sequence[str]) -> None:
+    def _known(self, key: str) -> tuple[str, str, bool]:
+        """Why no actor can be there, why none that reads files can, and is that unsure?"""
+        if key in self._answers:
+            return *self._answers[key], False
+        return self._failed.get(key, f"has not answered within {PROBE_SECONDS:.0f} s"), "", True
+
+    def _ask(self, keys: Set[str]) -> None:
         """Task by task, one on each node, which takes nothing from it: a busy one answers too."""
         probe = ray.remote(num_cpus=0, max_retries=0)(_probe())
-        tasks = {
-            probe.options(scheduling_strategy=NodeAffinitySchedulingStrategy(key, soft=False)).remote(
-                LIBRARIES, ROOMS, self._files
-            ): key
-            for key in keys
-        }
-        ready, silent = ray.wait(list(tasks), num_returns=len(tasks), timeout=PROBE_SECONDS) if tasks else ([], [])
-        for task in silent:
-            ray.cancel(task, force=True)
-            self._answers[tasks[task]] = (f"has not answered within {PROBE_SECONDS:.0f} s", "")
+        new = keys - self._asked.keys()
+        self._asked = {key: task for key, task in self._asked.items() if key in keys}
+        for key in sorted(new):
+            there = NodeAffinitySchedulingStrategy(key, soft=False)
+            self._asked[key] = probe.options(scheduling_strategy=there).remote(LIBRARIES, ROOMS, self._files)
+        if not self._asked:
+            return
+        seconds = PROBE_SECONDS if new - self._failed.keys() else 0
+        ready, _ = ray.wait(list(self._asked.values()), num_returns=len(self._asked), timeout=seconds)
         here = _probe()(LIBRARIES, ROOMS, [])
-        for task in ready:
-            self._answers[tasks[task]] = self._judged(task, here)
+        for key in [key for key, task in self._asked.items() if task in ready]:
+            self._take(key, self._asked.pop(key), here)
 
-    def _judged(self, task: Any, here: dict[str, Any]) -> tuple[str, str]:
+    def _take(self, key: str, task: Any, here: dict[str, Any]) -> None:
         try:
             there = ray.get(task)
         except ray.exceptions.RayError as err:
-            return f"cannot run tasks: {str(err).strip().splitlines()[-1]}", ""
-        return difference(here, there), f"does not see {there['missing'][0]}" if there["missing"] else ""
+            self._failed[key] = f"cannot run tasks: {str(err).strip().splitlines()[-1]}"
+            return
+        self._answers[key] = difference(here, there), f"does not see {there['missing'][0]}" if there["missing"] else ""
 
 
 def difference(here: dict[str, Any], there: dict[str, Any]) -> str:

@@ -22,10 +22,10 @@ def pass_at_k(n: int, c: int, k: int) -> float:
 
 
 def mean_and_error(values: Sequence[float]) -> tuple[float, float]:
-    """The mean over problems and its standard error."""
+    """The mean over problems and its standard error; that is 0 where all are alike, one problem included."""
+    if min(values) == max(values):
+        return values[0], 0.0
     mean = math.fsum(values) / len(values)
-    if len(values) < 2:
-        return mean, 0.0
     variance = math.fsum((value - mean) ** 2 for value in values) / (len(values) - 1)
     return mean, math.sqrt(variance / len(values))
 

@@ -68,8 +68,11 @@ class Pulse:
 
     def beat(self, values: Callable[[], Mapping[str, Value]]) -> None:
         """Post, if it is time to: the values are made only then."""
-        if self.left:
-            return
+        if not self.left:
+            self.show(values)
+
+    def show(self, values: Callable[[], Mapping[str, Value]]) -> None:
+        """Post at once, such as what a stage ends with."""
         self._due = self._clock() + SECONDS
         self._post({**values(), m.DISK_FREE.name: shutil.disk_usage(self._folder).free})
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from importlib.metadata import version
+from pathlib import Path
 from typing import Literal
 
-from contracts import metrics as m
+import msgspec
+
 from contracts.config import Recipe
 from contracts.errors import UserError
 from contracts.records import Category, LabelledGroup, Outcome, Problem
@@ -15,9 +17,10 @@ from contracts.summary import Lag, StageResult, Summary, read_summary, write_sum
 from problems.sets import ProblemSet
 from rltf.examples import Example
 from rltf.lag import lag_bound
-from rltf.monitor import read_metrics
+from rltf.monitor import FILE
 from rltf.runs import RunFolder, State
 from rltf.totals import Totals
+from rltf.wording import heldout
 
 LIBRARIES = ("torch", "transformers", "deepspeed", "ray", "redis", "msgspec", "pydantic")
 TITLES = {"start": "start", "control": "control", "final": "RLTF"}
@@ -26,13 +29,20 @@ SHOWN = {"syntax": Outcome.SYNTAX_ERROR, "runtime": Outcome.RUNTIME_ERROR, "fail
 Table = tuple[str, Sequence[str], Sequence[Sequence[str]]]
 
 
+class _Row(msgspec.Struct):
+    """As much of a row of metrics.jsonl as is summed up."""
+
+    stage: str
+    step_seconds: float = 0.0
+
+
 class Record:
     """A run's summary, written after each change."""
 
     def __init__(self, recipe: Recipe, folder: RunFolder, state: State, *, resume: bool) -> None:
         self._recipe = recipe
-        self._folder = folder
         self._path = folder.path / "summary.json"
+        self._step_seconds = list(_step_seconds(folder.path / FILE))
         if resume and self._path.is_file():
             self._summary = read_summary(self._path)
             self._summary.status, self._summary.error = "running", None
@@ -43,8 +53,12 @@ class Record:
 
     def problems(self, problems: ProblemSet) -> None:
         """The problem set is there."""
-        counts = {"train": len(problems.train), "heldout": len(problems.heldout), "dropped_without_tests": problems.dropped}
-        self._summary.problems |= counts
+        self._summary.problems |= {
+            "train": len(problems.train),
+            "heldout": len(problems.heldout),
+            "dropped_without_tests": problems.dropped_without_tests,
+            "dropped_by_check": problems.dropped_by_check,
+        }
         self._write()
 
     def corpus(self, programs: int, kept: int) -> None:
@@ -56,6 +70,10 @@ class Record:
         """The model is there."""
         self._summary.model = description
         self._write()
+
+    def stepped(self, seconds: float) -> None:
+        """The online stage has made a step, which has taken so long."""
+        self._step_seconds.append(seconds)
 
     def progressed(self, step: int, totals: Totals) -> None:
         """The online stage has come to a checkpoint, or to its end."""
@@ -69,9 +87,8 @@ class Record:
         summary.versions_published = totals.published
         summary.lag = Lag(mean=totals.lag_mean, maximum=totals.lag_max, bound=bound.bound, formula=bound.formula)
         summary.problems["prompt_characters_cut"] = totals.prompt_cut
-        rows = [row for row in read_metrics(self._folder.path) if row["stage"] == "online"]
-        if rows:
-            summary.step_seconds = statistics.median(row[m.STEP_SECONDS.name] for row in rows)
+        if self._step_seconds:
+            summary.step_seconds = statistics.median(self._step_seconds)
         self._write()
 
     def evaluated(self, stage: str, result: StageResult) -> None:
@@ -111,6 +128,16 @@ class Record:
         write_summary(self._summary, self._path)
 
 
+def _step_seconds(metrics: Path) -> Iterator[float]:
+    """How long the online steps took that were made before; a last line without its end is none."""
+    if not metrics.exists():
+        return
+    with metrics.open("rb") as lines:
+        for line in lines:
+            if line.endswith(b"\n") and (row := msgspec.json.decode(line, type=_Row)).stage == "online":
+                yield row.step_seconds
+
+
 def results_table(results: Mapping[str, StageResult]) -> Table:
     """One row per evaluated model: pass@1 at each way of decoding, and the errors at the first temperature."""
     first = next(iter(results.values()))
@@ -124,7 +151,7 @@ def results_table(results: Mapping[str, StageResult]) -> Table:
             + [f"{score.pass_at_k['1']:.3f} ± {score.standard_error:.3f}" for score in scores]
             + [f"{result.evaluations[main].outcomes[outcome]:.2f}" for outcome in SHOWN.values()]
         )
-    title = f"pass@1 on {first.problems} held-out problems, judged by {first.judged_by}; shares of errors at {main}"
+    title = f"pass@1 on {heldout(first.problems)}, judged by {first.judged_by}; shares of errors at {main}"
     return title, ["model", *settings, *SHOWN], rows
 
 

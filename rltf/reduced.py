@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -127,7 +128,7 @@ def shortest(problems: ProblemSet, config: PromptConfig) -> ProblemSet:
         return not prompt.strip(), not programs, len(prompt) + min(programs, default=0)
 
     train, heldout = sorted(problems.train, key=length)[:TRAIN], sorted(problems.heldout, key=length)[:HELDOUT]
-    return ProblemSet(train, heldout, problems.dropped)
+    return replace(problems, train=train, heldout=heldout)
 
 
 def program_tokens(problems: Sequence[Problem], tokenizer: PreTrainedTokenizerFast, recipe: Recipe) -> int:

@@ -28,8 +28,10 @@ from contracts.summary import Evaluation, Figures, StageResult, Summary, read_su
 from rltf import plots
 from rltf.examples import Example, read_examples
 from rltf.monitor import read_metrics
+from rltf.passk import interval_over_problems
+from rltf.recording import SAMPLES
 from rltf.tally import easiest_first
-from rltf.wording import objective_in_words
+from rltf.wording import FEW, heldout, objective_in_words
 
 FILE = "report.html"
 _ERRORS_SHOWN = 15
@@ -42,7 +44,12 @@ _PARTS = {
 
 
 def write_report(folder: Path) -> Path:
-    """Write folder/report.html in one move and return its path. Raises UserError where the folder holds no readable run."""
+    """Write folder/report.html in one move and return its path.
+
+    Raises UserError where the folder holds no readable run, or an evaluation.
+    """
+    if (folder / SAMPLES).is_file():
+        raise UserError(f"{folder} is an evaluation", "`rltf compare` reads it, `rltf report` is for runs")
     try:
         view = _view(folder)
     except (msgspec.DecodeError, yaml.YAMLError, ValidationError) as err:
@@ -78,6 +85,8 @@ def _view(folder: Path) -> dict[str, Any]:
         "headline": headline(summary, temperature, online=config.get("online", True)),
         "missing": [what for name, what in _PARTS.items() if not (folder / name).exists()],
         "models": list(models),
+        "measured_on": heldout(summary.start.problems) if summary.start else None,
+        "few": FEW,
         "scores": _scores(models),
         "mix": _outcome_shares(models, temperature),
         "difficulties": _difficulties(models, temperature),
@@ -153,17 +162,25 @@ class Score(NamedTuple):
         """The difference; its error takes the two as independent, which errs on the careful side for the same problems."""
         return Score(self.rate - other.rate, (self.error**2 + other.error**2) ** 0.5)
 
-    @property
-    def is_clear(self) -> bool:
-        """More than two standard errors from 0."""
+    def is_clear(self, problems: int) -> bool:
+        """A difference of more than two standard errors, over problems that are not `FEW`.
+
+        Where all problems agree on it, it has no error: then 0 has to be outside of the interval that `rltf compare` gives it.
+        """
+        if problems < FEW:
+            return False
+        if self.error == 0:
+            low, high = interval_over_problems([self.rate] * problems, least=-1.0)
+            return low > 0 or high < 0
         return abs(self.rate) > 2 * self.error
 
 
 def headline(summary: Summary, temperature: float, *, online: bool = True) -> str:
-    """The result in a sentence; it says "rose" or "fell" only where the change is more than two standard errors.
+    """The result in a sentence; it says "rose" or "fell" only where the change is clear, and never of a few problems.
 
     `online` false: by the recipe's choice there is no online training.
     """
+    problems = min((result.problems for result in (summary.start, summary.control, summary.final) if result), default=0)
     figure = f"Held-out pass@1 at T = {temperature}"
     start, control, final = (_score_at(result, temperature) for result in (summary.start, summary.control, summary.final))
     if start and not online:
@@ -177,8 +194,14 @@ def headline(summary: Summary, temperature: float, *, online: bool = True) -> st
         )
     if not start:
         return f"{figure} is {final} after online training; there is no result from before it."
+    if problems < FEW:
+        supervised = f", and {control.rate:.2f} after as many supervised steps alone" if control else ""
+        return (
+            f"{figure} was {start.rate:.2f} before and {final.rate:.2f} after online training{supervised}: "
+            f"{heldout(problems)}, too few to claim a difference."
+        )
     change = final.minus(start)
-    if not change.is_clear:
+    if not change.is_clear(problems):
         sentence = f"{figure} did not change by more than chance may: {start} before, {final} after online training"
     else:
         sentence = f"{figure} {'rose' if change.rate > 0 else 'fell'} from {start} to {final}"
@@ -186,7 +209,7 @@ def headline(summary: Summary, temperature: float, *, online: bool = True) -> st
         return f"{sentence}. Whether supervised steps alone would have done as much was not tried."
     lead = final.minus(control)
     ending = f"ahead by {lead}" if lead.rate > 0 else f"behind by {Score(-lead.rate, lead.error)}"
-    told = f"RLTF is {ending}" if lead.is_clear else f"the two cannot be told apart (difference {lead})"
+    told = f"RLTF is {ending}" if lead.is_clear(problems) else f"the two cannot be told apart (difference {lead})"
     return f"{sentence}; as many supervised steps alone reached {control}: {told}."
 
 
@@ -225,7 +248,14 @@ def _outcome_shares(models: Mapping[str, StageResult], temperature: float) -> li
     """The rows of the table of outcomes at the main temperature: outcome, and one share per model."""
     found = _at(models, temperature)
     seen = [outcome.value for outcome in Outcome if any(evaluation and outcome in evaluation.outcomes for evaluation in found)]
-    return [(name, [f"{evaluation.outcomes.get(name, 0.0):.0%}" if evaluation else "–" for evaluation in found]) for name in seen]
+    return [
+        (name, [_percent(evaluation.outcomes.get(name, 0.0)) if evaluation else "–" for evaluation in found]) for name in seen
+    ]
+
+
+def _percent(share: float) -> str:
+    """Rounded as pass@1's two decimals are: 0.665 is 0.67 there, and 66 % on its own."""
+    return f"{float(f'{share:.2f}'):.0%}"
 
 
 def _difficulties(models: Mapping[str, StageResult], temperature: float) -> list[tuple[str, list[str]]]:
@@ -235,7 +265,7 @@ def _difficulties(models: Mapping[str, StageResult], temperature: float) -> list
     for name in easiest_first({name for evaluation in found if evaluation for name in evaluation.by_difficulty}):
         parts = [evaluation.by_difficulty.get(name) if evaluation else None for evaluation in found]
         count = max(part.problems for part in parts if part)
-        table.append((f"{name}, {count} problems", [_with_interval(part) for part in parts]))
+        table.append((f"{name}, {count} problem{'s' if count > 1 else ''}", [_with_interval(part) for part in parts]))
     return table
 
 

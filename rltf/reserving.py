@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -37,22 +38,30 @@ Places = Mapping[str, Sequence[Place]]
 """Role → the places of its actors."""
 
 
-def reserve(config: RayConfig, roles: Sequence[Role], files: Sequence[Path], tell: Callable[[str], None]) -> Places:
-    """Wait until all roles fit and reserve what they take; `tell` hears who lacks what meanwhile.
+def reserve(
+    config: RayConfig,
+    roles: Sequence[Role],
+    files: Sequence[Path],
+    tell: Callable[[str], None],
+    waiting: Callable[[], None] = lambda: None,
+) -> Places:
+    """Wait until all roles fit and reserve what they take; `tell` hears who lacks what meanwhile, `waiting` of each look in vain.
 
     Raises UserError where the cluster is too small even when nobody else uses it, and RunError where it has been too busy for
     `ray.wait_seconds`; a cluster that was large enough, and has lost a node, is waited for.
     """
     if not config.autoscales:
-        return _wait(config, roles, Nodes(files), tell)
+        return _wait(config, roles, Nodes(files), tell, waiting)
     request_resources(bundles=[dict(role.bundle) for role in roles for _ in range(role.count)])
     try:
-        return _wait(config, roles, Nodes(files), tell)
+        return _wait(config, roles, Nodes(files), tell, waiting)
     finally:
         request_resources(bundles=[])
 
 
-def _wait(config: RayConfig, roles: Sequence[Role], nodes: Nodes, tell: Callable[[str], None]) -> Places:
+def _wait(
+    config: RayConfig, roles: Sequence[Role], nodes: Nodes, tell: Callable[[str], None], waiting: Callable[[], None]
+) -> Places:
     deadline = time.monotonic() + config.wait_seconds
     left_out: set[str] = set()
     names: dict[str, str] = {}
@@ -73,7 +82,7 @@ def _wait(config: RayConfig, roles: Sequence[Role], nodes: Nodes, tell: Callable
                 tell("; ".join(f"{role} on {_where(those)}" for role, those in places.items()))
             return places
         ever = plan(seen, roles, emptied=True) if now.short else now
-        if ever.short and not (fitted or config.autoscales):
+        if ever.short and not (fitted or config.autoscales or _may_fit(seen, roles)):
             remedy = SHARE if any(node.blind for node in seen) else REMEDY
             raise UserError(f"the recipe's actors do not fit the cluster: {_lacking(ever)}", remedy)
         fitted = fitted or not ever.short
@@ -83,7 +92,14 @@ def _wait(config: RayConfig, roles: Sequence[Role], nodes: Nodes, tell: Callable
         if lacking != said:
             said = lacking
             tell(f"waiting for room: {lacking}")
+        waiting()
         time.sleep(LOOK_SECONDS)
+
+
+def _may_fit(seen: Sequence[Node], roles: Sequence[Role]) -> bool:
+    """Would there be room if the nodes that have not answered were as good as any?"""
+    hoped = [replace(node, unfit="") if node.unsure else node for node in seen]
+    return not plan(hoped, roles, emptied=True).short
 
 
 def _lacking(plan: Plan) -> str:

@@ -12,7 +12,7 @@ from contracts.records import Outcome, Problem, Verdict
 from contracts.rewards import adaptive_reward, coarse_reward
 from contracts.sections import RewardsConfig
 from executors.pool import Job, Pool
-from models.answers import fence
+from models.answers import AnswerForm
 from problems.read import read_problems
 from rltf.judging import Compare, Lookup, executors_config
 
@@ -118,11 +118,12 @@ class UnitTestReward:
                 _, problem = self._lookup.of_row({name: column[at] for name, column in used.items()})
             except ValueError as err:
                 raise _unknown(err) from err
-            yield Job(problem, program_in(completion))
+            yield Job(problem, program_in(completion, problem.fn_name))
 
 
-def program_in(completion: Completion) -> str:
-    """The last Python code block of a completion, or the whole of it where it has none; of a chat, the last message's.
+def program_in(completion: Completion, fn_name: str | None = None) -> str:
+    """The last Python code block of a completion (that defines `fn_name`), or the whole of it where it has none; of a chat, the
+    last message's.
 
     Raises UserError for what is neither text nor messages of which the last has text.
     """
@@ -132,8 +133,8 @@ def program_in(completion: Completion) -> str:
         text = None
     if not isinstance(text, str):
         raise UserError(f"the completion {completion!r:.80} has no text", "Give text, or chat messages with content")
-    place = fence(text)
-    return text[slice(*place)] if place else text
+    answer = AnswerForm("fence").read(text, fn_name=fn_name)
+    return answer.prefix + text[answer.start : answer.end]
 
 
 def _unknown(err: Exception) -> UserError:

@@ -24,6 +24,8 @@ class Node:
     """Why no actor can be on it, such as "has torch 2.12.0, the driver 2.13.0"; empty: they can."""
     blind: str = ""
     """Why actors that read and write the run's files cannot; empty: they can."""
+    unsure: bool = False
+    """It has not said so itself, and is asked again: it may turn out to be fit."""
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from typing import Any, BinaryIO, NamedTuple, TextIO, cast
 
 from contracts.errors import UserError
 from contracts.records import Problem
+from problems.digits import any_digits
 
 _CHUNK = 1 << 20
 _REPORTED = 20
@@ -59,7 +60,10 @@ class Rows:
 
     def _read(self, line: bytes) -> tuple[str | None, Problem, str]:
         try:
-            row = json.loads(line.decode("utf-8-sig"))
+            with any_digits():
+                row = json.loads(line.decode("utf-8-sig"))
+        except UnicodeDecodeError as err:
+            raise ValueError(f"it is not UTF-8: {err}. Save the file as UTF-8") from err
         except (ValueError, RecursionError) as err:
             raise ValueError(f"it is not JSON: {err}") from err
         if not isinstance(row, dict):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 import shutil
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ from rltf.copies import check_url
 from rltf.endpoint import Endpoint, check_targets
 from rltf.host import address_of, driver_host
 from rltf.job import check_lasting, in_a_job
+from rltf.locks import check_alone
 from rltf.tensorboard import require_tensorboard
 from rltf.totals import Totals
 
@@ -50,6 +51,8 @@ class State(msgspec.Struct, kw_only=True):
     """Batches that were in flight then."""
     sequence: int = 0
     """Number of the buffer's newest group then."""
+    drawn: int = 0
+    """Samples that had been drawn from the buffer then."""
     totals: Totals = msgspec.field(default_factory=Totals)
 
 
@@ -72,11 +75,11 @@ class RunFolder:
         self.redis = path / "redis"
         self._state = path / "state.json"
 
-    def begin(self, recipe: Recipe, *, resume: bool) -> State:
+    def begin(self, recipe: Recipe, *, resume: bool, tell: Callable[[str], None] = lambda _: None) -> State:
         """Make the folder anew, or go on in it; returns how far it has come. Raises UserError as `check` does.
 
         A run that was there before is kept, once, as NAME~previous: a forgotten --resume costs nobody their run, and a start that
-        fails does not take its place. Prometheus need not look for it any more, if it was killed.
+        fails does not take its place. `tell` hears where it is now. Prometheus need not look for it any more, if it was killed.
         """
         self.check(recipe, resume=resume)
         if resume:
@@ -86,8 +89,9 @@ class RunFolder:
             given_up = msgspec.json.decode(self._state.read_bytes(), type=_Earlier)
             came_far = bool(given_up.done or given_up.stage or given_up.step)
             (recipe.monitor.targets_beside(self.path) / f"{given_up.run}.json").unlink(missing_ok=True)
-        make_anew(self.path, displaces=came_far)
-        write_recipe(recipe, self.path / "config.yaml")
+        if moved := make_anew(self.path, displaces=came_far):
+            tell(moved)
+        write_recipe(anchored(recipe), self.path / "config.yaml")
         state = State(run=f"{recipe.name}-{secrets.token_hex(4)}")
         self.save(state)
         return state
@@ -119,15 +123,21 @@ class RunFolder:
         check_same_recipe(self.path, recipe, "or choose another name=…")
 
 
-def make_anew(folder: Path, *, displaces: bool = True) -> None:
-    """An empty folder; what was there before is kept, once, as NAME~previous, if need be in the place of what is there."""
-    previous = _previous(folder)
+def make_anew(folder: Path, *, displaces: bool = True) -> str:
+    """An empty folder; what was there before is kept, once, as NAME~previous, if need be in the place of what is there.
+
+    Returns that in words, empty where nothing was moved.
+    """
+    previous, moved = _previous(folder), ""
     if folder.exists() and previous.exists() and not displaces:
         shutil.rmtree(folder)
     elif folder.exists():
+        gone = ", and what was in that is gone" if previous.exists() else ""
         shutil.rmtree(previous, ignore_errors=True)
         os.replace(folder, previous)
+        moved = f"what was in {folder} is now in {previous}{gone}"
     folder.mkdir(parents=True)
+    return moved
 
 
 def _previous(folder: Path) -> Path:
@@ -149,10 +159,27 @@ def sources_of(recipe: Recipe) -> list[Path]:
     return [path for path in named if path and path.exists()]
 
 
+def anchored(recipe: Recipe) -> Recipe:
+    """The recipe with absolute paths to the folders of models that actors read, where these are on this machine.
+
+    An actor's working folder is another one than the driver's, and so is that of who resumes the run. In a job's copy of the
+    tree nothing changes: its actors work in a copy too, and the job that resumes it in a new one.
+    """
+    if in_a_job():
+        return recipe
+    model, objective = recipe.model, recipe.objective
+    if model.path and Path(model.path).is_dir():
+        model = model.model_copy(update={"path": str(Path(model.path).absolute())})
+    if (critic := objective.reference.critic) and critic.is_dir():
+        reference = objective.reference.model_copy(update={"critic": critic.absolute()})
+        objective = objective.model_copy(update={"reference": reference})
+    return recipe.model_copy(update={"model": model, "objective": objective})
+
+
 def check_same_recipe(folder: Path, recipe: Recipe, otherwise: str) -> None:
     """Raises UserError where what is in the folder was started with another recipe; `otherwise` ends the remedy."""
     old = load_recipe(folder / "config.yaml").model_dump(exclude=CHANGEABLE)
-    changed = differences(old, recipe.model_dump(exclude=CHANGEABLE))
+    changed = differences(old, anchored(recipe).model_dump(exclude=CHANGEABLE))
     if changed:
         raise UserError(
             f"what is in {folder} was started with other values: {', '.join(changed)}",
@@ -199,14 +226,15 @@ def imitates(recipe: Recipe) -> bool:
 
 
 def check_surroundings(recipe: Recipe, *, resume: bool) -> None:
-    """Raises UserError where a run's folder, this machine's isolation, its critic, its Prometheus endpoint or the place of its
-    target's file, a missing TensorBoard or its Redis stand in the way of it."""
+    """Raises UserError where a run's folder, who is at work in it, this machine's isolation, its critic, its Prometheus endpoint
+    or the place of its target's file, a missing TensorBoard or its Redis stand in the way of it."""
     if in_a_job():
         check_lasting(recipe)
     if address := address_of(recipe):
         from rltf.joining import check_cluster  # takes most of a second
 
         check_cluster(address)
+    check_alone(recipe.folder, "the run")
     RunFolder(recipe.folder.absolute()).check(recipe, resume=resume)
     if not address_of(recipe) or recipe.problems.corpus == "verified":  # elsewhere, the executors' own machines decide
         tiers.require(recipe.executors)

@@ -15,6 +15,7 @@ from rich.text import Text
 
 from contracts.errors import UserError
 from contracts.records import Problem, Test, TestKind
+from problems.digits import any_digits
 from problems.read import read_problems
 from rltf.judging import Lookup
 from rltf.progress import Progress
@@ -93,6 +94,7 @@ def _test(test: Test, problem: Problem) -> str:
     return f"input\n{_indented(test.input)}\nexpected\n{_indented(test.expected)}"
 
 
+@any_digits()
 def _json(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False)
 

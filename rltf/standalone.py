@@ -14,10 +14,12 @@ from models.load import check_model_path
 from problems.sets import load_problem_set
 from rltf.cluster import Cluster
 from rltf.eval_tables import show
-from rltf.evaluate import about, evaluate, plan, programs_in_all
+from rltf.evaluate import about, drawn, evaluate, plan, programs_in_all
 from rltf.joining import connected
+from rltf.locks import alone_in
 from rltf.progress import Progress
 from rltf.recording import Recording, begin_folder
+from rltf.runs import anchored
 
 On = Literal["heldout", "train"]
 
@@ -28,20 +30,24 @@ def evaluate_model(recipe: Recipe, model: str, on: On, folder: Path, console: Co
     `recipe` names the model, too, and `check_folder` has found nothing against `folder`. Raises UserError where the samples to go
     on from are of something else, and what sampling and judging raise.
     """
+    recipe = anchored(recipe)
     check_model_path(model, recipe.context, recipe.prompt)
-    with tempfile.TemporaryDirectory() as scratch, Progress(console) as progress:
+    with tempfile.TemporaryDirectory() as scratch, alone_in(folder, "the evaluation"), Progress(console) as progress:
         progress.stage("problems")
         problems = load_problem_set(recipe.problems, Path(scratch), recipe.seed)
-        chosen = (problems.heldout if on == "heldout" else problems.train)[: recipe.eval.max_problems]
+        everything = problems.heldout if on == "heldout" else problems.train
+        chosen = drawn(everything, recipe)
         if not resume:
             begin_folder(folder, recipe)
         batches, programs = plan(chosen, recipe), programs_in_all(recipe, len(chosen))
-        with Recording(folder, about(chosen, recipe, model, on), programs) as recording:
+        with Recording(folder, about(chosen, len(everything), recipe, model, on), programs) as recording:
             rest = batches[recording.resume([batch.keys for batch in batches]) :]
             if rest:
                 progress.stage("actors")
                 with connected(recipe):
-                    cluster = Cluster(recipe, model, problems, run=recipe.name, learns=False, tell=progress.note)
+                    cluster = Cluster(
+                        recipe, recipe.model.path or model, problems, run=recipe.name, learns=False, tell=progress.note
+                    )
                     progress.stage("evaluate", programs, "program")
                     for samples, _ in evaluate(cluster, rest):
                         recording.add(samples)

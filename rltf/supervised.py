@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -14,6 +15,9 @@ from rltf.cluster import Cluster
 from rltf.runs import RunFolder, State
 
 STEPS_PER_CALL = 10
+"""At most."""
+SECONDS_PER_CALL = 60.0
+"""About so long it takes at most, where a step does not take longer: only between calls does anybody see the stage get on."""
 STAGES = ("warm start", "control")
 
 
@@ -37,6 +41,7 @@ def run_stage(
     every: int,
     tell: Callable[[int, Sequence[StepMetrics]], None],
     on_checkpoint: Callable[[Path], None],
+    clock: Callable[[], float] = time.perf_counter,
 ) -> None:
     """The stage's steps after its newest checkpoint; a checkpoint each `every` steps (0: none), the newest is kept.
 
@@ -48,9 +53,13 @@ def run_stage(
     step = steps_kept(state, stage.name)
     if step:
         cluster.on_ranks("load", step_folder(checkpoints, step))
+    at_once = 1
     while step < stage.steps:
-        count = min(STEPS_PER_CALL, stage.steps - step, every - step % every if every else STEPS_PER_CALL)
-        tell(step, cluster.on_ranks("supervised_steps", stage.name, step, count, stage.batch)[0])
+        count = min(at_once, stage.steps - step, every - step % every if every else at_once)
+        begun = clock()
+        rows = cluster.on_ranks("supervised_steps", stage.name, step, count, stage.batch)[0]
+        at_once = min(STEPS_PER_CALL, max(1, int(SECONDS_PER_CALL * count / (clock() - begun))))
+        tell(step, rows)
         step += count
         if every and step % every == 0 and step < stage.steps:
             checkpoint = step_folder(checkpoints, step)

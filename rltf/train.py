@@ -40,17 +40,19 @@ from rltf.host import address_of, driver_host
 from rltf.job import in_own_copy
 from rltf.joining import connected
 from rltf.lag import lag_bound
+from rltf.locks import alone_in
 from rltf.loop import OnlineLoop
 from rltf.monitor import Monitor
 from rltf.progress import Progress, shares
 from rltf.pulse import Pulse, what_it_has, zeros
 from rltf.record import Record, example_of
 from rltf.report import write_report
-from rltf.runs import RunFolder, State
+from rltf.runs import RunFolder, State, anchored
 from rltf.supervised import Stage, finish_stage, newest_checkpoint, remove_finished, run_stage, unfinished
 from rltf.totals import take_counts
 from rltf.upload import Upload
 from rltf.verified import verified
+from rltf.wording import problems_in_words, warning_of_few
 
 TOKENIZER_TEXTS = 2000
 
@@ -59,14 +61,17 @@ class Run:
     """A run's parts, and its stages as methods."""
 
     def __init__(self, recipe: Recipe, progress: Progress, *, resume: bool = False, warmup_only: bool = False) -> None:
-        self._recipe = recipe
+        self._recipe = recipe = anchored(recipe)
         self._progress = progress
         self._resume = resume
         self._warmup_only = warmup_only
         self._folder = RunFolder(recipe.folder.absolute())
 
     def execute(self) -> None:
-        """Run all stages. The run folder has a summary and a report however it ends; Ctrl-C ends everything that was started."""
+        """Run all stages. The run folder has a summary and a report however it ends; Ctrl-C ends everything that was started.
+
+        Raises UserError, before anything is written, where another process is at work in the run folder.
+        """
         recipe = self._recipe
         if recipe.model.path:
             check_model_path(recipe.model.path, recipe.context, recipe.prompt)
@@ -74,16 +79,22 @@ class Run:
             raise UserError("prompt.chat=true, and the tiny model that is made has no chat template", "Set model.path")
         if recipe.learner.pack_tokens:
             check_packable(recipe.model)
-        self._state = self._folder.begin(recipe, resume=self._resume)
+        with alone_in(self._folder.path, "the run"):
+            self._state = self._folder.begin(recipe, resume=self._resume, tell=self._progress.note)
+            self._go_on()
+
+    def _go_on(self) -> None:
+        """From the state that the folder has, to the end."""
+        recipe = self._recipe
         remove_finished(self._folder, self._state)
         kept = {"online": self._state.step} | unfinished(self._state)
         forget_examples(self._folder.path, self._state.step)
         count_again(self._folder, self._state.totals)
         run, path, host = self._state.run, self._folder.path, driver_host(recipe)
         log = logs.to_file(path / logs.FILE, run, "driver")
-        copies = Upload(recipe.upload, path, self._progress.note)
         monitor = Monitor(run, path, recipe.monitor, host=host, kept=kept, note=self._progress.note)
-        with copies as self._upload, log, monitor as self._monitor:
+        copies = Upload(recipe.upload, path, self._progress.note, monitor.post, lasts=not in_own_copy(recipe))
+        with log, copies as self._upload, monitor as self._monitor:
             logs.info("run resumed" if self._resume else "run begun", self._state.step, node=host, metrics=monitor.address)
             self._pulse = Pulse(monitor.post, path)
             self._pulse.beat(self._state.totals.values)
@@ -116,12 +127,13 @@ class Run:
                         self._progress.note(f"results: {path} on node {host}")
 
     def _stages(self) -> None:
-        recipe = self._recipe
+        recipe, critic = self._recipe, self._recipe.objective.reference.critic
         with ExitStack() as stack:
             with self._course.stage("problems"):
                 self._problems = load_problem_set(recipe.problems, self._folder.path, recipe.seed)
-                train, heldout, dropped = len(self._problems.train), len(self._problems.heldout), self._problems.dropped
-                self._progress.note(f"{train} problems to train on, {heldout} held out, {dropped} left out")
+                self._progress.note(problems_in_words(self._problems))
+                if few := warning_of_few(len(self._problems.heldout)):
+                    self._progress.note(few)
             self._record.problems(self._problems)
             if recipe.problems.corpus == "verified":
                 self._verify_corpus()
@@ -136,8 +148,9 @@ class Run:
                     base,
                     self._problems,
                     run=self._state.run,
-                    files=[self._folder.path],
+                    files=[self._folder.path, critic] if critic else [self._folder.path],
                     tell=self._progress.note,
+                    waiting=lambda: self._pulse.progress(self._state.totals.values),
                 )
                 self._cluster.open_buffer(url, self._state.run)
             tiers = ray.get([executor.tier.remote() for executor in self._cluster.executors])
@@ -216,7 +229,7 @@ class Run:
             self._cluster.on_ranks("load_frozen", start)
             if self._state.step:
                 self._cluster.on_ranks("load", step_folder(self._folder.checkpoints, self._state.step))
-                self._buffer.rewind(self._state.step, self._state.sequence)
+                self._buffer.rewind(self._state.step, self._state.sequence, self._state.drawn)
             else:
                 self._buffer.clear()
             ray.get(self._cluster.publish(self._state.step))
@@ -252,6 +265,7 @@ class Run:
     def _on_step(self, step: int, metrics: Values, example: bytes | None) -> None:
         self._monitor.record("online", metrics)
         seconds = number_of(metrics, m.STEP_SECONDS)
+        self._record.stepped(seconds)
         self._progress.update(
             step,
             passed=f"{number_of(metrics, m.PASS_RATE):.2f}",

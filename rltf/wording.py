@@ -1,9 +1,12 @@
-"""What a recipe optimises, in words for people who haven't read it."""
+"""What a recipe optimises and what it is measured on, in words for people who haven't read it."""
 
 from __future__ import annotations
 
 from contracts.objective import CLIPPED, Baseline, Kind, ObjectiveConfig
+from problems.sets import ProblemSet
 
+FEW = 10
+"""Held-out problems below which no difference is claimed: an error that is estimated from fewer says little itself."""
 _KINDS: dict[Kind, str] = {
     "rltf": "RLTF's own, a term of the loss for each reward",
     "rltf_reference": "RLTF's as its published code computes it",
@@ -16,6 +19,28 @@ _BASELINES: dict[Baseline, str] = {
     "group": "the mean of all programs of the same prompt",
     "leave_one_out": "the mean of the other programs of the same prompt",
 }
+
+
+def heldout(count: int) -> str:
+    """ "1 held-out problem", "150 held-out problems"."""
+    return "1 held-out problem" if count == 1 else f"{count} held-out problems"
+
+
+def problems_in_words(problems: ProblemSet) -> str:
+    """How many are trained on, held out and, with the reason, left out."""
+    reasons = {"without tests": problems.dropped_without_tests, "by problems.checked": problems.dropped_by_check}
+    why = ", ".join(f"{count} {reason}" for reason, count in reasons.items() if count)
+    dropped = f"{sum(reasons.values())} left out{f' ({why})' if why else ''}"
+    return f"{len(problems.train)} problems to train on, {len(problems.heldout)} held out, {dropped}"
+
+
+def warning_of_few(count: int) -> str | None:
+    """What to know, and do, where few problems are held out; None where there are enough."""
+    if count >= FEW:
+        return None
+    whose = "its" if count == 1 else "their"
+    keys = "problems.heldout_fraction or problems.heldout_path (where problems are generated: problems.primer.heldout)"
+    return f"{heldout(count)}: {whose} figures say little; set {keys}"
 
 
 def objective_in_words(config: ObjectiveConfig) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 import promql_parser as promql
 import yaml
 
-from contracts.metrics import ALL, PREFIX, RUN_LABEL
+from contracts.metrics import ALL, LIFE_LABEL, PREFIX, RUN_LABEL
 from deploy.grafana.reading import Filling, expressions
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -31,7 +31,7 @@ RULES = [*_rules("rules.yml"), *FOR_ALERTS]
 def _declared() -> Iterator[tuple[str, set[str]]]:
     """Name of a series → its labels: of metrics, of recording rules, and the two that Prometheus makes."""
     for metric in ALL:
-        labels = {RUN_LABEL, *metric.labels}
+        labels = {RUN_LABEL, LIFE_LABEL, *metric.labels}
         if metric.kind == "histogram":
             yield f"{PREFIX}{metric.name}_bucket", {*labels, "le"}
             yield f"{PREFIX}{metric.name}_sum", labels

@@ -10,7 +10,7 @@ from pathlib import Path
 from prometheus_client.parser import text_string_to_metric_families
 
 Series = dict[tuple[str, ...], float]
-"""(sample name, label values in the order of the labels' names but for `run`) → value."""
+"""(sample name, label values in the order of the labels' names but for `run` and `life`) → value."""
 
 
 def scrape(address: str) -> str:
@@ -31,13 +31,16 @@ def targets(output: Path) -> dict[str, str]:
 
 
 def series(text: str, run: str) -> Series:
-    """All series of an answer, each of which must be of this run."""
+    """All series of an answer, each of which must be of this run, and all of one life of it."""
     found: Series = {}
+    lives = set()
     for family in text_string_to_metric_families(text):
         for sample in family.samples:
             labels = dict(sample.labels)
             assert labels.pop("run") == run, sample
+            lives.add(labels.pop("life"))
             key = (sample.name, *(labels[name] for name in sorted(labels)))
             assert key not in found, key
             found[key] = sample.value
+    assert len(lives) == bool(found)
     return found

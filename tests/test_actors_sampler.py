@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import functools
+import itertools
+from typing import Any
+
 import pytest
 import torch
 
 from actors.behaviour import BehaviourPolicy
 from actors.sampler import Sampler
+from contracts.errors import RunError
 from contracts.records import Group
 from contracts.sections import PromptConfig, SamplingConfig
 from models.scoring import collate, token_logprobs
@@ -85,6 +90,53 @@ def test_cuts_limit_what_is_drawn_but_not_the_recorded_logprob() -> None:
     assert torch.isinf(cut).tolist() == [[True, False, False, True]]
     recorded = policy.logprobs(torch.tensor([[9, 2]]))
     torch.testing.assert_close(recorded, (scores / 0.5).log_softmax(-1)[:, 2:3])
+
+
+@pytest.mark.parametrize("broken", [torch.nan, torch.inf])
+@pytest.mark.parametrize("cuts", [{"top_p": 1.0, "top_k": 0}, {"top_p": 0.9, "top_k": 2}])
+def test_a_row_of_broken_logits_can_be_drawn_from_and_has_no_logprob(broken: float, cuts: dict[str, Any]) -> None:
+    scores = torch.tensor([[1.0, 2.0, 3.0, 0.0], [1.0, broken, 3.0, 0.0], [-torch.inf, 2.0, 3.0, 0.0]])
+    policy = BehaviourPolicy(0.5, **cuts, greedy=torch.zeros(3, dtype=torch.bool))
+    cut = policy(torch.tensor([[9]] * 3), scores)
+    assert torch.isfinite(cut).sum(-1).tolist()[1] == 1
+    assert torch.multinomial(cut.softmax(-1), 1)[1].item() == 1, "an exception from here on a GPU would end the process"
+    logprobs = policy.logprobs(torch.tensor([[9, 2], [9, 1], [9, 2]]))
+    assert logprobs.isnan().tolist() == [[False], [True], [False]]
+    alone = BehaviourPolicy(0.5, **cuts, greedy=torch.zeros(1, dtype=torch.bool))
+    assert torch.equal(cut[:1], alone(torch.tensor([[9]]), scores[:1])), "other rows are what they are without it"
+
+
+@pytest.mark.parametrize("greedy", [False, True])
+def test_logits_that_are_not_finite_end_the_run_with_a_remedy(greedy: bool) -> None:
+    model = tiny_model("t5")
+    model.shared.weight.data.fill_(torch.nan)
+    how = SamplingConfig(samples_per_problem=1, max_new_tokens=4)
+    sampler = Sampler(model, tiny_tokenizer(), how, PromptConfig(template="{question}\n"))
+    with pytest.raises(RunError) as raised:
+        sampler.sample(PROBLEMS, batch=0, version=0, seed="s", greedy=greedy)
+    assert raised.value.message == "the model's logits are not finite, in torch.float32 (problem a)"
+    assert raised.value.remedy.startswith("Choose another deepspeed.precision")
+
+
+def test_logits_after_a_row_s_end_mean_nothing() -> None:
+    model, end = tiny_model(), tiny_tokenizer().eos_token_id
+    forward, calls = model.forward, itertools.count()
+
+    def forced(*arguments: Any, **named: Any) -> Any:
+        output = forward(*arguments, **named)
+        if next(calls) == 0:
+            output.logits[0, :, end] = 1e4
+        else:
+            output.logits[0] = torch.nan
+        return output
+
+    model.forward = functools.wraps(forward)(forced)
+    how = SamplingConfig(samples_per_problem=1, max_new_tokens=4)
+    groups = Sampler(model, tiny_tokenizer(), how, PromptConfig(template="{question}\n")).sample(
+        PROBLEMS, batch=0, version=0, seed="s", greedy=False
+    )
+    assert groups[0].programs[0].token_ids == [end]
+    assert next(calls) > 1
 
 
 def test_nothing_is_inherited_from_the_checkpoint() -> None:

@@ -45,6 +45,17 @@ def only(forward: Callable[..., Any], token: int) -> Callable[..., Any]:
     return forced
 
 
+def scripted(forward: Callable[..., Any], ids: list[int]) -> Callable[..., Any]:
+    """A model's forward pass that leaves one token to draw at each step."""
+    steps = iter(ids)
+
+    @functools.wraps(forward)
+    def forced(*arguments: Any, **named: Any) -> Any:
+        return only(forward, next(steps))(*arguments, **named)
+
+    return forced
+
+
 def programs(groups: list[Group]) -> list[Program]:
     return [program for group in groups for program in group.programs]
 
@@ -116,11 +127,11 @@ def test_every_end_token_of_the_model_ends_a_row() -> None:
         assert program.starts[-1] == program.ends[-1], "the end token's span is empty"
 
 
-def steps(form: AnswerForm, prompt: str, text: str) -> int | None:
+def steps(form: AnswerForm, prompt: str, text: str, fn_name: str | None = None) -> int | None:
     """Tokens of `text` after which a row ends that goes on from `prompt`."""
     tokenizer = tiny_tokenizer()
     given, ids = (tokenizer(part, add_special_tokens=False).input_ids for part in (prompt, text))
-    stops = StopTexts(form, tokenizer, len(given))
+    stops = StopTexts(form, tokenizer, len(given), [fn_name, None])
     for count in range(1, len(ids) + 1):
         rows = torch.tensor([given + ids[:count], given + [ids[0]] * count])
         if stops(rows, None).tolist() == [True, False]:
@@ -145,6 +156,34 @@ def test_stop_texts_before_the_fence_let_a_row_go_on() -> None:
     assert steps(form, "?", said) is None
     assert steps(form, "?", "See\n# Solution\n```\n") is None
     assert steps(form, "?", said + code) == tokens(said + "y = 1\n#")
+
+
+def test_stop_texts_in_a_fence_that_does_not_define_the_function_let_a_row_go_on() -> None:
+    form = AnswerForm("fence", ("\n#",))
+    defined = "```python\ndef f():\n    return 1\n"
+    used = "```\nso\n```python\nprint(f())\n#"
+    assert steps(form, "?", defined + used) == tokens(defined + used)
+    assert steps(form, "?", defined + used + " prints 1\n", "f") is None
+    assert steps(form, "?", defined + "# better", "f") == tokens(defined + "#")
+
+
+@pytest.mark.parametrize(
+    ("text", "truncated"),
+    [
+        ("Look:\n```python\nx = 1\n```\nIt sets x, and", False),
+        ("x = 1\n```\nIt sets x, and", False),
+        ("Look:\n```python\nx = 1\ny", True),
+        ("x = 1\ny", True),
+    ],
+)
+def test_a_program_whose_fence_is_closed_is_whole_however_long_the_model_talks_on(text: str, truncated: bool) -> None:
+    tokenizer, model = tiny_tokenizer(), tiny_model()
+    ids = tokenizer(text, add_special_tokens=False).input_ids
+    model.forward = scripted(model.forward, ids)
+    prompt = PromptConfig(template="{question}\n", answer="fence")
+    how = SamplingConfig(samples_per_problem=1, max_new_tokens=len(ids))
+    (group,) = Sampler(model, tokenizer, how, prompt).sample(PROBLEMS[:1], batch=0, version=0, seed="s", greedy=False)
+    assert [(program.text, program.truncated) for program in group.programs] == [(text, truncated)]
 
 
 def test_a_character_of_several_tokens_stops_a_row_with_its_last_one() -> None:

@@ -130,11 +130,24 @@ def test_rewind_brings_back_what_was_used_since_and_drops_what_was_appended_sinc
     buffer.append(labelled("d"))
     buffer.append(labelled("e"))
     buffer.draw(["d"], 2)
-    buffer.rewind(1, sequence)
+    buffer.rewind(1, sequence, 2)
     assert ids(buffer) == ["b", "c"]
     assert buffer.counts() == Counts(waiting=4, appended=10, drawn=2, evicted={"rewound": 4}, sequence=5)
     assert buffer.append(labelled("d")) is Append.ADDED, "it was never there"
     assert buffer.append(labelled("a")) is Append.DUPLICATE
+
+
+def test_a_rewind_behind_a_commit_counts_no_use_of_the_groups_that_are_gone(make: Make) -> None:
+    buffer = make(capacity=100)
+    for key in "abcdefgh":
+        buffer.append(labelled(key))
+    for step, key in enumerate("abcd"):
+        buffer.draw([key], step)
+    buffer.commit(3)
+    buffer.draw(["e"], 4)
+    buffer.rewind(1, 6, 2)
+    assert ids(buffer) == ["d", "e", "f"]
+    assert buffer.counts() == Counts(waiting=6, appended=16, drawn=2, evicted={"rewound": 4}, sequence=8)
 
 
 def test_a_used_group_that_is_displaced_can_be_fetched_until_it_is_committed(make: Make) -> None:
@@ -165,7 +178,7 @@ operations = st.one_of(
     st.tuples(st.just("draw"), st.lists(st.integers(0, 9), max_size=4, unique=True), st.integers(0, 4)),
     st.tuples(st.just("evict"), st.lists(st.integers(0, 9), max_size=3, unique=True)),
     st.tuples(st.just("commit"), st.integers(0, 4)),
-    st.tuples(st.just("rewind"), st.integers(0, 4), st.integers(0, 12)),
+    st.tuples(st.just("rewind"), st.integers(0, 4), st.integers(0, 12), st.integers(0, 9)),
 )
 
 

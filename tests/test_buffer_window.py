@@ -122,7 +122,7 @@ def test_a_restored_window_goes_on_as_if_never_stopped(stop: int) -> None:
     state = window.state()
     state = {key: list(value) if isinstance(value, list) else value for key, value in state.items()}
     rest = [window.draw(step) for step in range(stop, 6)]
-    buffer.rewind(stop, 12)
+    buffer.rewind(stop, 12, 4 * stop)
     again = window_on(buffer, config, seed=7)
     again.restore(state)
     assert [*drawn, *(again.draw(step) for step in range(stop, 6))] == [*drawn, *rest]

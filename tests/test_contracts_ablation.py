@@ -70,7 +70,7 @@ def test_a_section_in_set_changes_only_the_keys_that_it_names(tmp_path: Path) ->
     [
         ({"default": ["coarse", "fine"]}, "default names fine, and the arms are sl, coarse, coarse+fine"),
         ({"seeds": [1, 1]}, "seeds [1, 1] holds one twice"),
-        ({"seeds": []}, "seeds=[]: Tuple should have at least 1 item"),
+        ({"seeds": []}, "seeds=[] is not valid: it must not be empty"),
         (
             {"arms": {"a": {"about": "", "set": {"model": {"width": 8}}}}},
             "arm a sets model.width, which all arms of a seed",
@@ -81,12 +81,12 @@ def test_a_section_in_set_changes_only_the_keys_that_it_names(tmp_path: Path) ->
         ({"arms": {"a": {"about": "", "set": {"executors.max_tests": 9}}}}, "arm a sets executors.max_tests, which"),
         ({"arms": {"a": {"about": "", "set": {"sampling.max_new_tokens": 9}}}}, "share: set it for all arms"),
         ({"arms": {"warm-start": {"about": ""}}}, "arm warm-start has a name that means something else"),
-        ({"arms": {"../a": {"about": ""}}}, "arms.../a='../a': String should match pattern"),
+        ({"arms": {"../a": {"about": ""}}}, "arm '../a' has no good name"),
         ({"arms": {"a": {}}}, "arms.a.about is missing"),
         ({"set": {"seed": 3}}, "set holds name or seed"),
-        ({"set": 3}, "set=3: Input should be a valid dictionary"),
+        ({"set": 3}, "set=3 is not valid: it must be names with a value each"),
         ({"arm": {}}, "unknown key arm. An ablation's keys: name, base, set, "),
-        ({"parallel": 0}, "parallel=0: Input should be greater than or equal to 1"),
+        ({"parallel": 0}, "parallel=0 is not valid: Input should be greater than or equal to 1"),
     ],
 )
 def test_what_is_refused(tmp_path: Path, changes: dict[str, Any], said: str) -> None:
@@ -183,3 +183,10 @@ def test_a_missing_base_is_named(tmp_path: Path) -> None:
     path.write_text(yaml.safe_dump({"base": "nope.yaml", "arms": ARMS}))
     with pytest.raises(UserError, match=f"no recipe at {tmp_path / 'nope.yaml'}"):
         load_ablation(path).warm_start(0)
+
+
+def test_a_runs_recipe_is_sent_to_its_own_command(tmp_path: Path) -> None:
+    path = tmp_path / "run.yaml"
+    path.write_text("steps: 5\n", encoding="utf-8")
+    with pytest.raises(UserError, match=r"run\.yaml is no ablation: .*A run's recipe is for `rltf train`"):
+        load_ablation(path)

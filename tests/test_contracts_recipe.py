@@ -105,22 +105,28 @@ def test_overrides_come_last_and_are_yaml(tmp_path: Path) -> None:
         ("stpes=3", "unknown key stpes=3. Did you mean steps?"),
         ("learner.rank=2", "unknown key learner.rank=2. Did you mean ranks?"),
         ("learner.optimizer.learning_rate=1", "unknown key learner.optimizer.learning_rate=1. There are: lr, weight_decay"),
-        ("steps=many", "steps='many' is not valid: "),
-        ("steps=2.5", "steps=2.5 is not valid: "),
+        ("steps=many", "steps='many' is not valid: it must be a whole number. Mend it in"),
+        ("steps=2.5", "steps=2.5 is not valid: it must be a whole number"),
+        ("steps=", "steps has no value. Give it one, or leave the key out"),
+        ("online=perhaps", "online='perhaps' is not valid: it must be true or false"),
+        ("output=5", "output=5 is not valid: it must be a path, as text. Quote it, on the command line as \"output='…'\""),
         ("learner.optimizer.lr=0", "learner.optimizer.lr=0 is not valid: Input should be greater than 0"),
         ("eval.temperatures=[1.0, -1]", "eval.temperatures.1=-1 is not valid: "),
         ("eval.temperatures=[0.6, 0.6]", "eval: temperatures [0.6, 0.6] holds one twice"),
         ("weights.transport=tcp", "weights.transport='tcp' is not valid: Input should be 'auto', 'gloo', 'nccl' or 'ipc'"),
         ("learner=3", "learner=3: learner is a section. Its keys: learner.ranks"),
-        ("name=a/b", "name='a/b' is not valid: "),
-        ("name=..", "name='..' is not valid: "),
+        ("name=a/b", "name: 'a/b' is no name: it may hold letters, digits, dots, _ and -, and begins with a letter or a digit"),
+        ("name=..", "name: '..' is no name: "),
         ("steps.more=3", "override 'steps.more=3': steps is a value, not a section"),
         ("steps", "override 'steps' has no value. Write key.path=value"),
         ("=3", "override '=3' has no value"),
         ("steps=[1", "override 'steps=[1' is not YAML. Quote the value"),
         ("name=2024-13-45", "override 'name=2024-13-45' is not YAML. Quote the value"),
         ("eval.k=[9]", "k=9 needs at least as many samples per problem, there are 8"),
-        ("eval.k=[]", "eval.k="),
+        ("eval.k=[]", "eval.k=[] is not valid: it must not be empty"),
+        ("eval.k=5", "eval.k=5 is not valid: it must be a list. Write eval.k=[5]"),
+        ("model.lora={targets: 5}", "model.lora.targets=5 is not valid: it must be a list. Write model.lora.targets=[5]"),
+        ("problems.split=trian", "problems.split='trian' is not valid: it must be a list. Write problems.split=[trian]"),
         ("eval.temperatures=[]", "eval.temperatures="),
     ],
 )
@@ -138,7 +144,7 @@ def test_a_bad_override_is_named_with_its_value(tmp_path: Path, override: str, s
     [
         (b"steps: [1\n", r"mine\.yaml is not YAML: .*line 2"),
         (b"steps: 5\n\tcontrol: true\n", r"mine\.yaml is not YAML: .*line 2"),
-        (b"name: \xff\n", r"mine\.yaml is not YAML: .*utf-8"),
+        (b"name: \xff\n", r"mine\.yaml is not UTF-8: .*Save it as UTF-8"),
         (b"name: 2024-13-45\n", r"mine\.yaml is not YAML: month"),
         (b"- 1\n", r"mine\.yaml holds no keys"),
         (b"steps: 5\n5: steps\n", r"5=.*is not valid"),
@@ -261,3 +267,9 @@ def test_typical_slips_are_answered_with_the_key_that_was_meant(override: str, s
     with pytest.raises(UserError) as caught:
         load_recipe(recipe, (override,))
     assert said in str(caught.value)
+
+
+def test_an_ablations_recipe_is_sent_to_its_own_command() -> None:
+    path = RECIPES[0].with_name("ablation-local.yaml")
+    with pytest.raises(UserError, match=r"ablation-local\.yaml is a recipe for `rltf ablate`"):
+        load_recipe(path)

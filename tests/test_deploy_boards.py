@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import warnings
+from collections.abc import Mapping
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -14,12 +15,16 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from contracts import metrics as m
+from contracts.metrics import Value
 from contracts.records import Outcome
 from deploy.grafana.__main__ import BOARDS, stale, write
 from deploy.grafana.drawing import axis_end, draw, said
 from deploy.grafana.reading import Filling, colour, panels, rows
 from deploy.prometheus.client import Series
+from executors.confine import Tier
+from executors.tiers import DESCRIPTIONS
 from rltf.plots import COLOURS
+from rltf.pulse import Pulse
 from tests import promql
 
 with warnings.catch_warnings():
@@ -184,6 +189,22 @@ def test_shares_are_over_five_minutes_unless_told_otherwise() -> None:
         (window,) = (one for one in _read(board)["templating"]["list"] if one["name"] == "window")
         assert (window["current"]["value"], window["query"]) == ("5m", "30s,1m,5m,15m,1h,6h")
         assert [option["value"] for option in window["options"] if option["selected"]] == ["5m"]
+
+
+@pytest.mark.parametrize("board", promql.BOARDS, ids=lambda board: board.stem)
+def test_a_run_can_be_chosen_as_soon_as_it_tells_anything(board: Path, tmp_path: Path) -> None:
+    posted: list[Mapping[str, Value]] = []
+    Pulse(posted.append, tmp_path).beat(dict)
+    (run,) = (variable for variable in _read(board)["templating"]["list"] if variable["name"] == "run")
+    assert run["query"]["query"] == run["definition"]
+    assert run["definition"] in [f"label_values({m.PREFIX}{name}, run)" for name in posted[0]]
+
+
+def test_isolation_is_told_from_the_strongest_to_the_weakest() -> None:
+    (isolation,) = (panel for board in promql.BOARDS for panel in panels(board) if panel["title"] == "Isolation")
+    told = [isolation["description"].index(DESCRIPTIONS[tier]) for tier in Tier]
+    assert told == sorted(told, reverse=True)
+    assert [tier.name for tier in Tier] == ["WEAK", "SEALED", "BASELINE", "NAMESPACES"]
 
 
 def test_variables_are_filled_in() -> None:

@@ -15,7 +15,7 @@ import yaml
 
 from contracts.network import free_port
 from deploy import tools
-from deploy.dashboards import grafana_command, grafana_environment
+from deploy.dashboards import docker_lacks, grafana_command, grafana_environment
 from tests.small_run import ROOT
 from tests.test_deploy_prometheus import program
 
@@ -100,13 +100,12 @@ def test_containers_are_told_the_folder_which_is_there_by_then_and_the_ports(tmp
     writes = f'test -O "$RUNS" && echo "$*" "$RUNS" "$PROMETHEUS_PORT" "$GRAFANA_PORT" >{told}; exit 3'
     docker.write_text(f'#!/bin/sh\ncase "$*" in *up) {writes} ;; esac\n')
     docker.chmod(0o755)
-    runs = tmp_path / "new" / "runs"
-    call = ["-m", "deploy.dashboards", "--runs", str(runs), "--prometheus-port", "9091", "--grafana-port", "3001"]
-    environment = {**os.environ, "PATH": str(docker.parent)}
-    done = subprocess.run([sys.executable, *call], cwd=ROOT, env=environment, capture_output=True, check=False)
+    call = ["-m", "deploy.dashboards", "--prometheus-port", "9091", "--grafana-port", "3001"]
+    environment = {**os.environ, "PATH": str(docker.parent), "PYTHONPATH": str(ROOT)}
+    done = subprocess.run([sys.executable, *call], cwd=tmp_path, env=environment, capture_output=True, check=False)
     assert (done.returncode, done.stderr) == (3, b"")
     compose = f"compose --file {ROOT / 'deploy' / 'dashboards.compose.yml'} up"
-    assert told.read_text() == f"{compose} {runs} 9091 3001\n"
+    assert told.read_text() == f"{compose} {tmp_path / 'runs'} 9091 3001\n"
 
 
 @pytest.mark.parametrize(("name", "port"), [("prometheus", 99999), ("grafana", 0)])
@@ -115,6 +114,29 @@ def test_what_is_no_port_is_said(name: str, port: int) -> None:
     done = subprocess.run(call, cwd=ROOT, capture_output=True, text=True, check=False)
     said = f"error: --{name}-port={port} is no port. Choose one from 1 to 65535\n"
     assert (done.returncode, done.stderr) == (2, said)
+
+
+@pytest.mark.parametrize(("runs", "said"), [("README.md", "is no folder"), ("nowhere", "is not there")])
+def test_a_folder_of_runs_that_is_none_is_said(runs: str, said: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "deploy.dashboards", "--runs", runs], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (2, f"error: --runs={runs} {said}. Name the folder that holds run folders\n")
+    assert not (ROOT / "nowhere").exists()
+
+
+def test_what_docker_lacks_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert docker_lacks() == "Docker is not here"
+    docker = tmp_path / "docker"
+    for works, lacks in (
+        ("version", "Docker's daemon does not answer (`docker info` says why)"),
+        ("info", "Docker has no compose (`docker compose version` says why)"),
+        ("*", None),
+    ):
+        docker.write_text(f'#!/bin/sh\ncase "$*" in {works}) exit 0 ;; esac\nexit 1\n')
+        docker.chmod(0o755)
+        assert docker_lacks() == lacks
 
 
 def test_programs_are_found_in_path_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

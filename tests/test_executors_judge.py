@@ -312,6 +312,19 @@ def test_preludes(executor: Executor) -> None:
         assert one.judge(call("gcd", ([8, 12], 4)), "x = 1").outcome is Outcome.RUNTIME_ERROR
 
 
+def test_a_prelude_lifts_the_limit_on_a_numbers_digits(executor: Executor) -> None:
+    problem = stdin(("5000\n", "1" + "0" * 5000 + "\n"))
+    text = "n = int('1' + '0' * int(input()))\nprint(n)"
+    verdict = executor.judge(problem, text)
+    assert (verdict.outcome, verdict.error_type) == (Outcome.RUNTIME_ERROR, "ValueError")
+    literal = Problem(id="a", question="", fn_name="f", test_setup="", tests=(UnitTest("assert f() == 10 ** 5000", None),))
+    constant = f"def f(): return 1{'0' * 5000}"
+    assert executor.judge(literal, constant).outcome is Outcome.SYNTAX_ERROR
+    with Executor(ExecutorsConfig(prelude="apps"), RewardsConfig()) as one:
+        assert one.judge(problem, text).outcome is Outcome.PASS
+        assert one.judge(literal, constant).outcome is Outcome.PASS
+
+
 def test_long_output(executor: Executor) -> None:
     assert (
         executor.judge(stdin(("", "1234567890\n" * 15_000)), "for _ in range(15000): print(1234567890)").outcome is Outcome.PASS

@@ -175,6 +175,14 @@ def test_problems_are_sent_once_and_forgotten_to_make_room(monkeypatch: pytest.M
     assert sent == [1, 0, 1, 0, 1, 0, 1, 1]
 
 
+def test_numbers_of_any_length_reach_judges_in_other_processes(pool: Pool) -> None:
+    """msgpack by itself has 64 bits, Python's texts 4,300 digits."""
+    for number in (2**70, 10**5000):
+        problem = Problem(id="next", question="", fn_name="f", tests=(UnitTest([number], number + 1), UnitTest([-1], 0)))
+        verdicts = pool.judge_all(Job(problem, text) for text in ("def f(n): return n + 1", "def f(n): return n + 2"))
+        assert [verdict.outcome for verdict in verdicts] == [Outcome.PASS, Outcome.FAILURE]
+
+
 def test_what_a_judge_raises_reaches_the_caller(pool: Pool) -> None:
     with pytest.raises(UserError, match="no tests"):
         list(pool.judge_all([Job(structs.replace(ECHO, tests=()), "print(1)")]))

@@ -51,11 +51,73 @@ def code_in(text: str, form: AnswerForm, starter: str = "") -> str:
         (f"{PYTHON}```", ""),
         ("```python", "```python"),
         ("", ""),
+        ("x = 0\n```\nThat was wrong, better:\n```python\nx = 1\n```\n", "x = 1\n"),
+        (f"Use the\n``` marker.\n\n{PYTHON}x = 1\n```\n", "x = 1\n"),
+        (f"Input:\n```\n1 2\n\nSolution:\n{PYTHON}x = 1\n```\n", "x = 1\n"),
+        (f"{PYTHON}x = 1\n```That's it", "x = 1\n"),
+        (f"{PYTHON}x = 1\n```text\n1\n```", "x = 1\n"),
+        ("```Python 3\r\nx = 1\r\n```\r\n", "x = 1\r\n"),
+        ("~~~python\n```\nx = 1\n~~~\nIt sets x.", "```\nx = 1\n"),
+        ("````python\n```\nx = 1\n````\n", "```\nx = 1\n"),
+        ("```x``` it is\n", "```x``` it is\n"),
+        (
+            f"{PYTHON}def f():\n    '''\n    ```python\n    f()\n    ```\n    '''\n```",
+            "def f():\n    '''\n    ```python\n    f()\n    ```\n    '''\n",
+        ),
+        (PLAIN := "def f():\n    '''\n    ```\n    f()\n    ```\n    '''\n", PLAIN),
+        (f"{PLAIN}```\nIt calls itself.", PLAIN),
     ],
 )
 def test_the_last_python_fence_is_the_program_and_without_one_all_of_it(text: str, code: str) -> None:
     assert code_in(text, AnswerForm("fence")) == code
     assert code_in(text, AnswerForm("program")) == text
+
+
+DEFINED, USED = "def f(x):\n    return x\n", "print(f(1))\n"
+FUNCTIONS = [
+    DEFINED,
+    "async def f(x):\n    return x\n",
+    "class Solution:\n    def f(self, x): ...\n",
+    "class f: ...\n",
+    "f = lambda x: x\n",
+]
+
+
+@pytest.mark.parametrize("function", FUNCTIONS)
+@pytest.mark.parametrize("label", ["python", ""])
+def test_the_last_fence_that_defines_the_problems_function_is_the_program(function: str, label: str) -> None:
+    text = f"```{label}\n{function}```\nExample usage:\n{PYTHON}{USED}```\n"
+    form = AnswerForm("fence")
+    answer = form.read(text, fn_name="f")
+    assert text[answer.start : answer.end] == function
+    assert code_in(text, form) == USED, "nobody says which function"
+    answer = form.read(text, fn_name="g")
+    assert text[answer.start : answer.end] == (function if "Solution" in function else USED), "none defines it: the last"
+
+
+def test_the_last_of_two_that_define_it_is_the_program_and_what_a_prompts_fence_holds_counts() -> None:
+    form, better = AnswerForm("fence"), DEFINED.replace("x\n", "2 * x\n")
+    text = f"{PYTHON}{DEFINED}```\nor\n{PYTHON}{better}```\nThen\n{PYTHON}{USED}```"
+    assert text[slice(*form.read(text, fn_name="f")[1:3])] == better
+    text = f"{DEFINED}```\nThen\n{PYTHON}{USED}```"
+    assert form.read(text, fn_name="f") == ("", 0, len(DEFINED), False)
+    text = f"{DEFINED}```\nIt prints\n```\n1\n```"
+    assert form.read(text, fn_name="f") == ("", 0, len(DEFINED), False)
+
+
+def test_an_indented_fence_runs_as_it_is_behind_a_line_that_no_token_wrote() -> None:
+    form, text = AnswerForm("fence"), "1. So:\n\n    ```python\n    x = 1\n\n    y = x / 0\n    ```\n"
+    start, end = text.index("    x"), text.rindex("    ```")
+    assert form.read(text) == ("if True:\n", start, end, False)
+    for unindented in (f" {PYTHON}x = 1\n ```", f" {PYTHON}"):
+        assert form.read(unindented).prefix == ""
+    problem = Problem(id="p", question="", tests=(UnitTest("", ""),))
+    program = program_of(text, form)
+    with Executor(ExecutorsConfig(), TABLE) as executor:
+        verdict = executor.judge(problem, program.code)
+    assert (verdict.outcome, verdict.category) == (Outcome.RUNTIME_ERROR, Category.LINE)
+    wrong = text.index("y = x / 0")
+    assert label(program, verdict, TABLE).penalised == sharing(program, wrong, wrong + len("y = x / 0"))
 
 
 def test_a_completion_goes_on_from_the_starter_code() -> None:
@@ -98,7 +160,7 @@ def test_programs_that_would_be_read_as_others_are_no_answers() -> None:
     assert AnswerForm("completion", COMPLETION_STOPS).write(f"{STARTER}    return g(a, b)\n\ndef g(a, b): ...\n", STARTER) is None
 
 
-@given(st.text("ab`\n #py", max_size=30), st.sampled_from(["program", "completion", "fence"]), st.sampled_from(["", "a\n"]))
+@given(st.text("ab`~\n #py", max_size=30), st.sampled_from(["program", "completion", "fence"]), st.sampled_from(["", "a\n"]))
 def test_what_is_written_is_read_again(program: str, kind: str, starter: str) -> None:
     form = AnswerForm(kind, ("b#",))  # type: ignore[arg-type]
     text = form.write(program, starter)

@@ -11,10 +11,12 @@ from transformers import PreTrainedTokenizerFast
 
 from contracts.config import Recipe
 from contracts.errors import UserError
+from contracts.recipe import load_recipe
 from contracts.sections import PromptConfig
 from learner.corpus import Corpus
 from models.load import check_model_path
-from models.prompts import build_prompt, check_chat
+from models.prompts import build_prompt, check_chat, prompt_text
+from tests.cli import ROOT
 from tests.tiny_models import family_tokenizer, problem, save_family, tiny_tokenizer
 
 CHAT = PromptConfig(template="{question}\n{format}\n", stdin_format="in", chat=True)
@@ -25,12 +27,33 @@ def text_of(ids: list[int], tokenizer: PreTrainedTokenizerFast) -> str:
     return tokenizer.backend_tokenizer.decode(ids, skip_special_tokens=False)
 
 
-@pytest.mark.parametrize(("fn_name", "form"), [(None, "Use Standard Input format"), ("f", "Use Call-Based format")])
-def test_the_published_runs_prompt_is_the_default(fn_name: str | None, form: str) -> None:
+STDIN, CALL = "Use Standard Input format", "Use Call-Based format"
+
+
+@pytest.mark.parametrize(
+    ("starter", "fn_name", "default", "published"),
+    [
+        ("", None, f"QUESTION:\nPrint 3.\n\n{STDIN}\nANSWER:\n", f"\nQUESTION:\nPrint 3.\n{STDIN}\nANSWER:\n"),
+        ("", "f", f"QUESTION:\nPrint 3.\n\n{CALL}\nANSWER:\n", f"\nQUESTION:\nPrint 3.\n{CALL}\nANSWER:\n"),
+        (
+            "def f():",
+            "f",
+            f"QUESTION:\nPrint 3.\ndef f():\n{CALL}\nANSWER:\n",
+            f"\nQUESTION:\nPrint 3.\ndef f():\n{CALL}\nANSWER:\n",
+        ),
+    ],
+)
+def test_prompts_by_default_and_as_the_published_code_samples(
+    starter: str, fn_name: str | None, default: str, published: str
+) -> None:
+    asked = problem(question="Print 3.", starter_code=starter, fn_name=fn_name)
+    assert prompt_text(asked, asked.question, PromptConfig()) == default
+    for name in ("apps-codet5-770m", "apps-codegen-2.7b", "mbpp-zero-shot"):
+        config = load_recipe(ROOT / "recipes" / f"{name}.yaml").prompt
+        assert prompt_text(asked, asked.question, config) == published
+        assert config.max_tokens == 800
     tokenizer = family_tokenizer("t5")
-    asked = problem(question="Print 3.", starter_code="def f():", fn_name=fn_name)
-    prompt = build_prompt(asked, tokenizer, PromptConfig())
-    assert text_of(prompt.token_ids, tokenizer) == f"<s>QUESTION:\nPrint 3.\ndef f():\n{form}\nANSWER:\n</s>"
+    assert text_of(build_prompt(asked, tokenizer, config).token_ids, tokenizer) == f"<s>{published}</s>"
 
 
 def test_a_chat_is_what_the_user_says_in_the_tokenizers_template() -> None:

@@ -129,7 +129,7 @@ def test_a_malformed_file_is_named(tmp_path: Path, files: dict[str, Any], messag
 def test_text_that_is_not_utf8_and_a_missing_statement_are_named(tmp_path: Path) -> None:
     question = put(tmp_path / "1", input_output={"inputs": ["1"], "outputs": ["2"]}) / "question.txt"
     question.write_bytes(b"\xff")
-    with pytest.raises(UserError, match=r"1/question.txt is not UTF-8"):
+    with pytest.raises(UserError, match=r"1/question.txt is not UTF-8\. Save it as UTF-8"):
         read_folder(tmp_path)
     question.unlink()
     with pytest.raises(UserError, match=r"1/question.txt is missing"):

@@ -226,7 +226,7 @@ def test_humaneval_helpers_of_the_prompt_are_the_tests_too(tmp_path: Path, name:
         ("a.jsonl", b"{}\n", "line 1 is malformed: Object missing required field `id`"),
         ("a.jsonl", b"[1]\n", "line 1 is not an object"),
         ("a.jsonl", b"{\n", "line 1 is not JSON"),
-        ("a.jsonl", b"\xff\n", "cannot be read"),
+        ("a.jsonl", b"\xff\n", "a.jsonl is not UTF-8: "),
         ("a.jsonl.gz", b"{}\n", "cannot be read"),
         ("a.json", b"{}", "is not a list of problems"),
         ("a.json", b'[{"test_list": []}]', "problem 1 is malformed: Object missing required field `task_id`"),
@@ -286,7 +286,7 @@ def test_a_checked_set_loses_what_fails_and_gains_times(tmp_path: Path) -> None:
     made = load_problem_set(config, tmp_path / "run", 0)
     times = {problem.id: problem.reference_seconds for problem in made.train + made.heldout}
     assert times == {"MBPP/1": 0.5, "MBPP/3": None, "MBPP/4": None}
-    assert made.dropped == 1
+    assert (made.dropped_without_tests, made.dropped_by_check) == (0, 1)
 
 
 def test_a_check_that_cannot_be_meant_is_refused(tmp_path: Path) -> None:

@@ -170,6 +170,19 @@ def test_nothing_is_overwritten(tmp_path: Path, name: str) -> None:
     assert (tmp_path / name).read_text() == "mine"
 
 
+@pytest.mark.parametrize("encoding", ["latin-1", "utf-16"])
+def test_another_encoding_is_told_how_to_mend(tmp_path: Path, encoding: str) -> None:
+    (tmp_path / "p.jsonl").write_bytes('{"id": "é"}\n'.encode(encoding))
+    with pytest.raises(UserError, match=r"p\.jsonl is not UTF-8: .*Save it as UTF-8$"):
+        read_file(tmp_path / "p.jsonl")
+
+
+def test_a_place_that_takes_no_files_is_named(tmp_path: Path) -> None:
+    problems, _ = read_file(put(tmp_path / "p.jsonl", STDIN))
+    with pytest.raises(UserError, match=r"^/proc/\S+\.jsonl cannot be written: .*Write elsewhere$"):
+        write_problems(Path("/proc/set.jsonl"), problems)
+
+
 def test_the_name_says_in_which_form_to_write(tmp_path: Path) -> None:
     problems, _ = read_file(put(tmp_path / "p.jsonl", STDIN, CALL))
     for name in ("new/set.jsonl", "new/set.jsonl.gz", "new/folder"):

@@ -32,7 +32,7 @@ def test_primer_is_written_once_and_read_back(tmp_path: Path) -> None:
     config = ProblemsConfig(primer=PRIMER)
     made = load_problem_set(config, tmp_path, 3)
     expected = generate(PRIMER, 3)
-    assert (made.train, made.heldout, made.dropped) == (expected.train, expected.heldout, 0)
+    assert (made.train, made.heldout, made.dropped_without_tests) == (expected.train, expected.heldout, 0)
     question = tmp_path / "problems" / "train" / "train-00000" / "question.txt"
     question.write_text("Changed.")
     assert load_problem_set(config, tmp_path, 3).train[0].question == "Changed."
@@ -79,7 +79,7 @@ def test_a_share_is_held_out_and_both_sides_have_some(tmp_path: Path, fraction: 
     made = load_problem_set(config, tmp_path / "run", 0)
     assert len(made.heldout) == count
     assert sorted(ids(made.train) + ids(made.heldout)) == list("abcdefghij")
-    assert made.dropped == 2
+    assert (made.dropped_without_tests, made.dropped_by_check) == (2, 0)
     assert load_problem_set(config, tmp_path / "run", 0) == made
     assert not (tmp_path / "run").exists()
 
@@ -97,7 +97,7 @@ def test_one_problem_cannot_be_shared(tmp_path: Path) -> None:
 def test_a_held_out_folder_keeps_its_ids_where_they_are_free(tmp_path: Path) -> None:
     train, heldout = write(tmp_path / "train", "1", "2"), write(tmp_path / "heldout", "3", without_tests=("4",))
     made = load_problem_set(ProblemsConfig(path=train, heldout_path=heldout), tmp_path, 0)
-    assert (ids(made.train), ids(made.heldout), made.dropped) == (["1", "2"], ["3"], 1)
+    assert (ids(made.train), ids(made.heldout), made.dropped_without_tests) == (["1", "2"], ["3"], 1)
 
 
 def test_held_out_ids_that_collide_get_a_prefix(tmp_path: Path) -> None:

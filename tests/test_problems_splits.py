@@ -48,7 +48,7 @@ def test_one_set_serves_both_sides(
 ) -> None:
     config = ProblemsConfig(path=path, split=split, heldout_split=heldout_split)
     made = load_problem_set(config, tmp_path / "run", 0)
-    assert (*sides(made), made.dropped) == (train, heldout, 0)
+    assert (*sides(made), made.dropped_without_tests, made.dropped_by_check) == (train, heldout, 0, 0)
     assert check_problem_set(config, 0) == made
     assert not (tmp_path / "run").exists()
 
@@ -102,7 +102,7 @@ def test_a_check_is_heeded_on_both_sides(path: Path, tmp_path: Path) -> None:
     about = dict.fromkeys("ac", dropped) | {"e": CheckedProblem(kept=True, solutions=1, passing=1, reference_seconds=0.5)}
     write_check(tmp_path / "c.json", Check(problem_set="s", compare="strict", cpu_seconds=1.0, without_tests=0, problems=about))
     made = load_problem_set(ProblemsConfig(path=path, checked=tmp_path / "c.json", heldout_split=("test",)), tmp_path, 0)
-    assert (*sides(made), made.dropped) == ("bdf", "e", 2)
+    assert (*sides(made), made.dropped_without_tests, made.dropped_by_check) == ("bdf", "e", 0, 2)
     assert made.heldout[0].reference_seconds == 0.5
 
 

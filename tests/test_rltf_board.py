@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.openmetrics.exposition import generate_latest as open_metrics
@@ -69,6 +71,8 @@ def test_counters_never_fall_but_gauges_may() -> None:
 def test_several_labels_each_have_a_name() -> None:
     board = _board({m.PROGRAMS.name: {labelled("train", "easy", "pass"): 7, labelled("heldout", "hard", "failure"): 2}})
     (family,) = text_string_to_metric_families(generate_latest(_registry(board)).decode())
+    (life,) = {sample.labels.pop("life") for sample in family.samples}
+    assert re.fullmatch("[0-9a-f]{8}", life)
     assert [(sample.labels, sample.value) for sample in family.samples] == [
         ({"run": "mine", "split": "train", "difficulty": "easy", "outcome": "pass"}, 7),
         ({"run": "mine", "split": "heldout", "difficulty": "hard", "outcome": "failure"}, 2),

@@ -48,11 +48,12 @@ def test_the_slowest_passing_solution_s_slowest_test_is_the_reference() -> None:
     ("verdicts", "reason"),
     [
         ([], "it has no reference solution"),
-        ([FAILED, SLEPT, FAILED], "no reference solution passes: 2 x failure, 1 x timeout"),
+        ([FAILED, SLEPT, FAILED], "no reference solution passes: 2 x wrong answer to test 2 of 2, 1 x timeout"),
         ([Verdict(outcome=Outcome.SANDBOX_ERROR)], "no reference solution passes: 1 x sandbox_error"),
         (
             [FAILED, *[raised("NameError", "name 'List' is not defined")] * 3, SLEPT, SLEPT, raised("E", "x"), raised("E", "")],
-            "no reference solution passes: 3 x NameError: name 'List' is not defined, 2 x timeout, 1 x failure, 2 others",
+            "no reference solution passes: 3 x NameError: name 'List' is not defined, 2 x timeout, "
+            "1 x wrong answer to test 2 of 2, 2 others",
         ),
         ([raised("KeyError", "\n")], "no reference solution passes: 1 x KeyError"),
         ([raised("E", "m" * 200)], f"no reference solution passes: 1 x E: {'m' * 96}…"),
@@ -93,17 +94,18 @@ def test_a_set_is_checked_and_trained_on_accordingly(tmp_path: Path) -> None:
     }
     assert [problems[id_].reason for id_ in "bcd"] == [
         "no reference solution passes: 1 x ValueError: odd",
-        "no reference solution passes: 1 x failure",
+        "no reference solution passes: 1 x wrong answer to test 3 of 3",
         "it has no reference solution",
     ]
     assert problems["b"].failing[0].error_type == "ValueError"
     assert [failing.solution for failing in problems["a"].failing] == [0]
+    assert f"findings: {file}, for a recipe's problems.checked\n" in done.stdout
     counts = {words[0]: words[-1] for words in map(str.split, done.stdout.splitlines()) if len(words) > 1}
     assert (counts["kept"], counts["dropped"], counts["without"]) == ("2", "3", "1")
     made = load_problem_set(ProblemsConfig(path=path, checked=file), tmp_path, 0)
     times = {problem.id: problem.reference_seconds for problem in made.train + made.heldout}
     assert times == {id_: problems[id_].reference_seconds for id_ in "af"}
-    assert made.dropped == 4
+    assert (made.dropped_without_tests, made.dropped_by_check) == (1, 3)
     slow, quick = times["a"], times["f"]
     assert slow is not None
     assert quick is not None

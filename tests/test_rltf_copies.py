@@ -32,7 +32,7 @@ def run(tmp_path: Path) -> Path:
 
 
 def copied(url: Url, run: Path) -> None:
-    Upload(url, run, print).begin()
+    Upload(url, run, print, lambda _: None).begin()
 
 
 def refused(url: Url, folder: Path, *, resume: bool = False) -> tuple[str, str]:
@@ -186,6 +186,33 @@ def test_what_was_left_of_bringing_one_back_is_no_part_of_it(url: Url, run: Path
     fetch(url, tmp_path / "small")
     assert sorted(path.name for path in (tmp_path / "small").iterdir()) == ["checkpoints", "metrics.jsonl", "state.json"]
     assert not (tmp_path / "small~fetched").exists()
+
+
+class Keyed(MemoryFileSystem):
+    """A store whose keys may be any text."""
+
+    protocol = "keyed"
+    key = ""
+
+    def find(self, path: str, *_: Any, **__: Any) -> list[str]:
+        return [f"{path}/{self.key}", f"{path}/state.json"]
+
+    def cat_file(self, *_: Any, **__: Any) -> bytes:
+        return state().encode()
+
+    def get_file(self, _: str, target: str, **__: Any) -> None:
+        Path(target).write_bytes(b"theirs")
+
+
+@pytest.mark.parametrize("key", ["../../escaped.py", "tests/../../../escaped.py", "redis/step-000000/../../../escaped.py"])
+def test_a_copy_that_leads_out_of_the_folder_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, key: str) -> None:
+    fsspec.register_implementation("keyed", Keyed, clobber=True)
+    monkeypatch.setattr(Keyed, "key", key)
+    (tmp_path / "a" / "b").mkdir(parents=True)
+    with pytest.raises(UserError) as caught:
+        fetch("keyed://bucket", tmp_path / "a" / "b" / "small")
+    assert caught.value.message == f"keyed://bucket/small holds {key!r}, which leads out of the run folder"
+    assert not [path for path in tmp_path.rglob("*") if path.is_file()]
 
 
 def test_a_run_that_is_nowhere(url: Url, tmp_path: Path) -> None:

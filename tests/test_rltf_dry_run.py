@@ -26,6 +26,7 @@ from problems.sets import ProblemSet
 from rltf import dry_run
 from rltf.cli import main
 from rltf.dry_run import Plan, prepare, two_steps
+from rltf.dry_run import dry_run as try_out
 from rltf.fitting import full_run
 from rltf.monitor import Monitor
 from rltf.progress import Progress
@@ -97,6 +98,16 @@ def test_missing_weights_and_data_are_said_in_a_line_each() -> None:
     assert "problems.path=nowhere/train not on this machine: docs/problems.md says how to get it" in said
     assert len(plan.notes) == 3 - (precision_here(load_recipe(PUBLISHED[0])) == "fp16")
     assert plan.heldout is None
+
+
+def test_what_was_not_tried_comes_last(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("rltf.dry_run.two_steps", lambda *_: [])
+    console = Console(file=StringIO(), width=200)
+    try_out(load_recipe(ROOT / "recipes" / "local.yaml", ("problems.path=mine.josnl",)), console)
+    assert isinstance(console.file, StringIO)
+    *_, note, done = console.file.getvalue().splitlines()
+    assert note == "not tried: problems.path=mine.josnl: not on this machine, and the run itself would end there"
+    assert done.startswith("two steps through the whole loop: done")
 
 
 @pytest.mark.parametrize("path", PUBLISHED, ids=lambda path: path.stem)

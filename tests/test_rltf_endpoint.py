@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from contracts.errors import UserError
@@ -110,6 +111,18 @@ def test_a_target_file_that_is_another_endpoints_by_now_stays(tmp_path: Path) ->
     finally:
         second.close()
     assert not target.exists()
+
+
+def test_what_failed_runs_have_left_for_the_same_address_goes(tmp_path: Path) -> None:
+    """Prometheus would take the new run for the old one, and read it twice."""
+    endpoint = Endpoint(Board("new"), MonitorConfig())
+    try:
+        (tmp_path / "failed.json").write_bytes(msgspec.json.encode([{"targets": [endpoint.address], "labels": {}}]))
+        (tmp_path / "other.json").write_bytes(msgspec.json.encode([{"targets": ["127.0.0.1:1"], "labels": {}}]))
+        endpoint.announce(tmp_path / "new.json")
+        assert sorted(file.name for file in tmp_path.iterdir()) == ["new.json", "other.json"]
+    finally:
+        endpoint.close()
 
 
 def test_closing_does_not_mind_a_target_file_that_is_gone(tmp_path: Path) -> None:

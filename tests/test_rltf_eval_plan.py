@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from contracts.recipe import parse_recipe
 from contracts.records import Problem, Test
-from rltf.evaluate import metrics_of, plan, programs_in_all
+from rltf.evaluate import about, drawn, metrics_of, plan, programs_in_all
 from tests.fake_evaluation import recorded, sample
 
 
@@ -40,6 +40,25 @@ def test_every_program_is_planned_once_and_no_batch_is_larger_than_a_sampler_can
     for setting, count in (("greedy", 1), ("T=1.0", samples), ("T=0.5", samples)):
         wanted = {(setting, problem.id, index) for problem in asked for index in range(count)}
         assert {key[:3] for key in keys if key[0] == setting} == wanted
+
+
+def test_of_too_many_problems_some_are_drawn_by_the_seed_and_keep_their_order() -> None:
+    """The set is sorted by difficulty, as APPS's test problems are."""
+    parts = (("interview", 12), ("competition", 5), ("introductory", 4))
+    everything = [
+        Problem(id=f"{name} {number}", question="", tests=(Test("", ""),), difficulty=name)
+        for name, count in parts
+        for number in range(count)
+    ]
+    for seed, wanted in ((0, [2, 11, 13, 14, 18, 19, 20]), (1, [2, 4, 10, 15, 16, 17, 19])):
+        recipe = parse_recipe({"name": "r", "seed": seed, "eval": {"max_problems": 7}})
+        chosen = drawn(everything, recipe)
+        assert [everything.index(problem) for problem in chosen] == wanted
+        said = about(chosen, len(everything), recipe, "m")
+        assert (said.problems, said.notes) == (7, (f"7 of 21 problems, drawn by seed {seed}",))
+    whole = parse_recipe({"name": "r", "eval": {"max_problems": 21}})
+    assert drawn(everything, whole) == everything
+    assert about(everything, 21, whole, "m").notes == ()
 
 
 @pytest.mark.parametrize("hidden", [True, False])

@@ -14,7 +14,7 @@ from rich.console import Console
 
 from contracts import metrics as m
 from contracts.counts import Counts, number_of, numbers_of
-from contracts.evaluation import Sample
+from contracts.evaluation import Sample, decode_sample, read_evaluation
 from contracts.metrics import Value
 from contracts.recipe import parse_recipe
 from contracts.records import Problem, Test
@@ -49,9 +49,12 @@ class Killed(BaseException):
 class Life:
     """A run's process from its begin, or from its resumption, to its end or to where it is killed."""
 
-    def __init__(self, output: Path, monkeypatch: pytest.MonkeyPatch, *, resume: bool, batches: int = BATCHES) -> None:
-        """It is killed when it has made so many `batches`."""
+    def __init__(
+        self, output: Path, monkeypatch: pytest.MonkeyPatch, *, resume: bool, batches: int = BATCHES, most: int = 1000
+    ) -> None:
+        """It is killed when it has made so many `batches`; `most`: eval.max_problems."""
         recipe = parse_recipe({"name": "r", "output": str(output), **SETTINGS})
+        recipe = recipe.model_copy(update={"eval": recipe.eval.model_copy(update={"max_problems": most})})
         self.folder = RunFolder(recipe.folder)
         self.state = self.folder.state() if resume else State(run="r")
         self.folder.path.mkdir(exist_ok=True)
@@ -64,7 +67,8 @@ class Life:
         monkeypatch.setattr(room, "ray", SimpleNamespace(get=lambda _: None))
         monkeypatch.setattr(room, "evaluate", self._evaluate)
         self.record = Record(recipe, self.folder, self.state, resume=resume)
-        progress = Progress(Console(file=io.StringIO()))
+        self.told = io.StringIO()
+        progress = Progress(Console(file=self.told, width=110))
         pulse = Pulse(self.posted.append, self.folder.path, clock=iter(range(10**6)).__next__, time_of_day=lambda: 7.0)
         course = Course(progress, self.record, self.monitor, pulse)
         self._evaluations = Evaluations(recipe, self.folder, self.state.totals, course)
@@ -109,6 +113,16 @@ def test_an_evaluation_that_nobody_kills(tmp_path: Path, monkeypatch: pytest.Mon
     assert life.posted[0] == {m.STAGE.name: {"evaluate start": 1.0}, m.LAST_PROGRESS.name: 7.0}
     judged = [number_of(values, m.JUDGED) for values in life.posted if m.DISK_FREE.name in values]
     assert judged == [2, 4, 6, 8, 10, 12]
+
+
+def test_problems_that_were_drawn_from_more_are_said_to_be(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    life = Life(tmp_path, monkeypatch, resume=False, most=2)
+    life.make()
+    summary = read_evaluation(life.folder.evaluations / "start" / "summary.json")
+    assert (summary.problems, summary.notes) == (2, ["2 of 4 problems, drawn by seed 0"])
+    assert "start: held-out pass@1 1.000, 2 of 4 problems, drawn by seed 0\n" in life.told.getvalue()
+    samples = map(decode_sample, (life.folder.evaluations / "start" / "samples.jsonl").read_bytes().splitlines())
+    assert sorted({one.problem_id for one in samples}) == ["b", "d"]
 
 
 @pytest.mark.parametrize("batches", range(BATCHES))

@@ -176,6 +176,16 @@ def test_tests_are_grown_that_are_read_as_they_were_judged(grower: Grower, tmp_p
     assert read_problems(tmp_path / "d.jsonl")[0][0].hidden_tests == made.hidden_tests
 
 
+@pytest.mark.parametrize("exponent", [400, 5000])
+def test_problems_of_numbers_beyond_a_floats_range_are_left_as_they_are(grower: Grower, exponent: int) -> None:
+    tests = tuple(UnitTest([number], number + 1) for number in (1, 5, 17, 10**exponent))
+    solutions = ("def f(n): return n + 1", "def f(n):\n    n += 1\n    return n")
+    problem = Problem(id="n", question="", fn_name="f", tests=tests, solutions=solutions)
+    made, report = grower.grow(problem)
+    assert made is problem
+    assert (report.references, report.reason) == (2, "its tests hold numbers beyond a float's range")
+
+
 def test_the_order_of_keys_is_no_disagreement(grower: Grower) -> None:
     words = ("ab", "ba", "abb", "bab", "aab", "bbb", "aaab")
     tests = tuple(UnitTest(f"assert f({word!r}) == { {letter: word.count(letter) for letter in word} }", None) for word in words)

@@ -1,5 +1,6 @@
 """The report's first sentence: what came out, and no more than that."""
 
+import msgspec
 import pytest
 from fake_run import result, summary
 
@@ -30,6 +31,29 @@ def test_headline_claims_nothing_within_two_standard_errors() -> None:
     assert "did not change by more than chance may: 0.30 ± 0.02 before, 0.36 ± 0.02 after" in text
     assert text.endswith("the two cannot be told apart (difference 0.03 ± 0.03).")
     assert "rose from 0.30" in headline(summary(final=result(0.357, 0.8)), 1.0)
+
+
+def _of(problems: int, *rates: float, error: float = 0.0) -> dict[str, StageResult]:
+    """Start, control and final, evaluated on so many problems."""
+    found = [msgspec.structs.replace(result(rate, 0.8, error=error), problems=problems) for rate in rates]
+    return dict(zip(("start", "control", "final"), found, strict=True))
+
+
+def test_headline_claims_nothing_of_a_few_problems() -> None:
+    assert headline(summary(**_of(1, 0.5, 0.88, 1.0)), 1.0) == (
+        "Held-out pass@1 at T = 1.0 was 0.50 before and 1.00 after online training, and 0.88 after as many supervised "
+        "steps alone: 1 held-out problem, too few to claim a difference."
+    )
+    said = [headline(summary(**_of(count, 0.3, 0.3, 0.6, error=0.1)), 1.0) for count in (9, 10)]
+    assert said[0].endswith("9 held-out problems, too few to claim a difference.")
+    assert "rose from 0.30" in said[1]
+
+
+def test_headline_without_an_error_claims_what_the_interval_of_problems_that_agree_leaves() -> None:
+    # of 150 that agree, others may be a share of 1 - 0.025^(1/150) = 0.0243: 0.02 is less than it, 1 is not
+    text = headline(summary(**_of(150, 0.0, 0.98, 1.0)), 1.0)
+    assert "rose from 0.00 ± 0.00 to 1.00 ± 0.00" in text
+    assert text.endswith("the two cannot be told apart (difference 0.02 ± 0.00).")
 
 
 def test_headline_takes_the_asked_temperature() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,7 +13,9 @@ from typing import Any
 import pytest
 
 from actors.actor import Sampled
+from buffer.base import OnlineBuffer
 from buffer.memory import MemoryBuffer
+from buffer.redis_buffer import RedisBuffer
 from contracts import metrics as m
 from contracts.config import Recipe
 from contracts.counts import Counts, number_of, numbers_of
@@ -47,11 +51,30 @@ class FakeRay:
         assert num_returns == 1
         self.waits.append(timeout)
         first = min(refs, key=lambda ref: ref.ready)
+        assert first.ready < math.inf, "the loop waits for ever"
         self.now = max(self.now, min(first.ready, self.now + timeout))
         return ([first], []) if first.ready <= self.now else ([], list(refs))
 
     def get(self, ref: Ref) -> Any:
         return ref.value
+
+
+class Draw:
+    """A step that is done as soon as its groups wait."""
+
+    def __init__(self, ray: FakeRay, buffer: OnlineBuffer, step: int) -> None:
+        self._ray = ray
+        self._buffer = buffer
+        self._step = step
+
+    @property
+    def ready(self) -> float:
+        return self._ray.now if len(self._buffer.waiting()) >= 2 else math.inf
+
+    @property
+    def value(self) -> Counts:
+        self._buffer.draw([waiting.id for waiting in self._buffer.waiting()][:2], self._step)
+        return {m.TRAINED.name: 4, m.LAG_MAX.name: 0}
 
 
 @dataclass(eq=False)
@@ -97,7 +120,7 @@ class FakeCluster:
     Weights are with their samplers after 0.25 s and 0.5 s; programs say that they are of version 0.
     """
 
-    def __init__(self, ray: FakeRay, buffer: MemoryBuffer, sandbox_errors: int = 0) -> None:
+    def __init__(self, ray: FakeRay, buffer: OnlineBuffer, sandbox_errors: int = 0) -> None:
         self.recipe: Recipe = parse_recipe(RECIPE)
         self.ray = ray
         self._buffer = buffer
@@ -212,3 +235,53 @@ def test_totals_are_sums_over_batches_steps_and_publications(ray: FakeRay, tmp_p
 def test_too_many_sandbox_errors_stop_the_loop(ray: FakeRay, tmp_path: Path) -> None:
     with pytest.raises(RunError, match=r"^30 of 200 programs ended in a SANDBOX_ERROR: the executors are at fault\. See"):
         run(ray, tmp_path, sandbox_errors=15)
+
+
+@pytest.mark.parametrize("kind", ["memory", "redis"])
+def test_a_loop_resumed_from_before_a_commit_comes_to_its_end(
+    ray: FakeRay, tmp_path: Path, kind: str, request: pytest.FixtureRequest
+) -> None:
+    recipe = parse_recipe({**RECIPE, "deterministic": False, "steps": 10, "checkpoint": {"every": 2}})
+    buffer: OnlineBuffer = MemoryBuffer(recipe.buffer)
+    if kind == "redis":
+        buffer = RedisBuffer(request.getfixturevalue("redis_url"), uuid.uuid4().hex, recipe.buffer)
+    cluster = FakeCluster(ray, buffer)
+    cluster.recipe = recipe
+    cluster.ranks = [Actor(online_step=SimpleNamespace(remote=lambda step: Draw(ray, buffer, step)))]
+    states: list[State] = []
+
+    def checkpoint(state: State) -> None:
+        states.append(state)
+        buffer.commit(state.step)
+
+    def loop_from(state: State) -> OnlineLoop:
+        pulse = Pulse(lambda _: None, tmp_path, lambda: ray.now)
+        order = ProblemOrder(["p", "q"], 0, 2)
+        return OnlineLoop(cluster, buffer, order, state, lambda *_: None, checkpoint, pulse)  # type: ignore[arg-type]
+
+    loop_from(State(run="r")).run()
+    assert [(state.step, state.drawn) for state in states] == [(2, 8), (4, 16), (6, 24), (8, 32), (10, 40)]
+    first = states[0]
+    buffer.rewind(first.step, first.sequence, first.drawn)
+    again = loop_from(first)
+    again.run()
+    assert (again.step, buffer.counts().drawn) == (10, 40)
+
+
+def test_the_last_post_is_of_the_buffer_as_the_loop_leaves_it(ray: FakeRay, tmp_path: Path) -> None:
+    posted: list[Mapping[str, Value]] = []
+    recipe = parse_recipe({**RECIPE, "deterministic": False, "buffer": {"capacity": 12}})
+    buffer = MemoryBuffer(recipe.buffer)
+    cluster = FakeCluster(ray, buffer)
+    cluster.recipe = recipe
+    cluster.ranks = [Actor(online_step=SimpleNamespace(remote=lambda step: Draw(ray, buffer, step)))]
+    for key in "abcdef":
+        buffer.append(labelled(key))
+    pulse = Pulse(posted.append, tmp_path, lambda: 0.0)  # it is never time for a second post
+    order = ProblemOrder(["p", "q"], 0, 2)
+    loop = OnlineLoop(cluster, buffer, order, State(run="r"), lambda *_: None, lambda _: None, pulse)  # type: ignore[arg-type]
+    loop.run()
+    first, last = posted
+    names = (m.STEP, m.BUFFER_FILL, m.BUFFER_AGE)
+    assert [[number_of(values, name) for name in names] for values in (first, last)] == [[1, 8, 1], [2, 0, 0]]
+    assert (numbers_of(last, m.EVICTED), loop.totals.evicted) == ({"left_over": 4}, {"left_over": 4})

@@ -1,6 +1,7 @@
 """Metrics: what is in metrics.jsonl, what is served beside it, and what a resumed run keeps."""
 
 import json
+import re
 import threading
 from pathlib import Path
 
@@ -118,6 +119,19 @@ def test_prometheus_finds_it_while_it_is_open(tmp_path: Path) -> None:
     assert not target.exists()
 
 
+def test_a_resumed_runs_counters_are_other_series(tmp_path: Path) -> None:
+    """On one address too: a counter that falls is to Prometheus one that has grown by all that it is."""
+    answers = []
+    for judged in (10_000, 9_000):
+        with Monitor("mine", tmp_path / "mine", MonitorConfig()) as monitor:
+            monitor.post({"programs_judged_total": judged})
+            answers.append(scrape(str(monitor.address)))
+    found = [re.search(r'^(rltf_programs_judged_total{.*run="mine".*}) (\d+)', text, re.MULTILINE) for text in answers]
+    (before, first), (after, second) = (match.groups() for match in found if match)
+    assert (first, second) == ("10000", "9000")
+    assert before != after
+
+
 def test_two_runs_of_one_name_are_two_to_prometheus(tmp_path: Path) -> None:
     """Seeds of an arm: other folders, one name, one place for their targets' files."""
     runs, config = ("arm-aaaaaaaa", "arm-bbbbbbbb"), MonitorConfig(targets=tmp_path / "targets")
@@ -140,6 +154,28 @@ def test_port_in_use_is_refused_before_anything_is_written(tmp_path: Path) -> No
             Monitor("second", tmp_path / "second", MonitorConfig(prometheus_port=port))
         assert not (tmp_path / "second").exists()
         assert [file.name for file in (tmp_path / ".prometheus").iterdir()] == ["first.json"]
+
+
+@pytest.mark.parametrize(
+    ("end", "left"),
+    [
+        (None, []),
+        (KeyboardInterrupt(), []),
+        (RuntimeError("an actor died"), ["mine.json"]),
+        (UserError("no", "Mend"), ["mine.json"]),
+    ],
+    ids=["done", "interrupted", "failed", "refused"],
+)
+def test_a_failed_runs_target_stays_to_be_seen_down_until_it_is_resumed(
+    tmp_path: Path, end: BaseException | None, left: list[str]
+) -> None:
+    targets = tmp_path / ".prometheus"
+    monitor = Monitor("mine", tmp_path / "mine", MonitorConfig())
+    monitor.__exit__(type(end) if end else None, end, None)
+    assert [file.name for file in targets.iterdir()] == left
+    with Monitor("mine", tmp_path / "mine", MonitorConfig()) as monitor:
+        assert json.loads((targets / "mine.json").read_text()) == [{"targets": [monitor.address], "labels": {}}]
+    assert list(targets.iterdir()) == []
 
 
 @pytest.mark.parametrize(

@@ -268,6 +268,15 @@ def test_a_folder_without_a_run_is_refused(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+def test_an_evaluations_folder_is_recognised(tmp_path: Path) -> None:
+    (tmp_path / "samples.jsonl").touch()
+    (tmp_path / "summary.json").write_text('{"status": "done", "problems": 1}')
+    with pytest.raises(UserError) as caught:
+        write_report(tmp_path)
+    assert caught.value.message == f"{tmp_path} is an evaluation"
+    assert caught.value.remedy == "`rltf compare` reads it, `rltf report` is for runs"
+
+
 @pytest.mark.parametrize("name", ["summary.json", "examples.jsonl", "config.yaml"])
 def test_a_broken_file_is_named_as_bad_input(tmp_path: Path, name: str) -> None:
     write_run(tmp_path)
@@ -300,6 +309,12 @@ def test_outcome_shares_are_of_new_programs_not_of_totals() -> None:
     assert list(plots._gains(rows)) == [100, 10, 10, 10]
 
 
+def test_a_figure_is_rounded_alike_as_a_rate_and_as_a_share(tmp_path: Path) -> None:
+    words = _words(_page(write_run(tmp_path, final=result(0.665, 0.8, (0.665, 0.335, 0.0, 0.0)))))
+    assert "pass@1, T = 1.0 0.30 ± 0.02 0.33 ± 0.02 0.67 ± 0.02" in words
+    assert "pass 30% 33% 67%" in words
+
+
 def test_busy_time_is_that_of_the_online_stage(tmp_path: Path) -> None:
     seconds = [("evaluate start", 2.0), ("online", 5.0), ("online", 7.25), ("evaluate final", 50.0)]
     with Monitor("mine", tmp_path, MonitorConfig(prometheus_port=0)) as monitor:
@@ -307,7 +322,7 @@ def test_busy_time_is_that_of_the_online_stage(tmp_path: Path) -> None:
             learning = {"learning": 1.5} if stage == "online" else {}
             monitor.record(stage, {"phase_seconds_total": {"sampling": sampling, **learning}})
     text = _words(_page(tmp_path))
-    assert re.search(r"Busy time by part seconds sampling 5\.2 learning 1\.5 ", text), text[text.index("Busy") :][:99]
+    assert "Busy time by part, online training seconds sampling 5.2 learning 1.5 " in text, text[text.index("Busy") :][:99]
 
 
 def test_long_runs_make_no_longer_drawings() -> None:

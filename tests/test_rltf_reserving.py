@@ -31,6 +31,7 @@ class Cluster:
         self.asked: list[list[dict[str, float]]] = []
         self.told: list[str] = []
         self.given: list[float] = []
+        self.waited: list[float] = []
 
     def look(self) -> list[Node]:
         return list(self._looks.pop(0) if len(self._looks) > 1 else self._looks[0])
@@ -43,6 +44,9 @@ class Cluster:
     def sleep(self, seconds: float) -> None:
         self.now += seconds
 
+    def wait(self) -> None:
+        self.waited.append(self.now)
+
     def request(self, bundles: list[dict[str, float]]) -> None:
         self.asked.append(bundles)
 
@@ -53,7 +57,7 @@ class Cluster:
         monkeypatch.setattr(reserving, "request_resources", self.request)
         monkeypatch.setattr(reserving.time, "monotonic", lambda: self.now)
         monkeypatch.setattr(reserving.time, "sleep", self.sleep)
-        assert reserve(recipe.ray, roles_of(recipe), [Path("/runs")], self.told.append) is DONE
+        assert reserve(recipe.ray, roles_of(recipe), [Path("/runs")], self.told.append, self.wait) is DONE
 
 
 def node(name: str, free: float, unfit: str = "") -> Node:
@@ -63,7 +67,7 @@ def node(name: str, free: float, unfit: str = "") -> Node:
 def test_room_is_taken_at_once_and_without_a_word(monkeypatch: pytest.MonkeyPatch) -> None:
     cluster = Cluster([[node("a", 4)]])
     cluster.reserve(monkeypatch)
-    assert (cluster.told, cluster.now, cluster.asked) == ([], 0.0, [])
+    assert (cluster.told, cluster.waited, cluster.now, cluster.asked) == ([], [], 0.0, [])
 
 
 def test_who_lacks_what_is_told_when_it_changes(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -75,6 +79,7 @@ def test_who_lacks_what_is_told_when_it_changes(monkeypatch: pytest.MonkeyPatch)
     everyone.append("executors: 2 × (1 CPU) wanted, 0 fit: node a has 0 of 4 CPUs left")
     assert cluster.told == [f"waiting for room: {LACKING}", f"waiting for room: {'; '.join(everyone)}"]
     assert cluster.now == 3 * LOOK_SECONDS
+    assert cluster.waited == [0, LOOK_SECONDS, 2 * LOOK_SECONDS], "a wait shows that it lives, whatever is told"
 
 
 def test_a_cluster_that_is_too_small_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -165,3 +170,16 @@ def test_a_node_that_cannot_run_actors_is_left_out_and_named_once(monkeypatch: p
         f"waiting for room: {LACKING}, node b lacks torch, the driver has 2.13.0",
         "learner on a (1); samplers on a (1); executors on a (2), b (1)",
     ]
+
+
+def test_a_node_that_has_not_answered_is_waited_for_and_may_be_unfit_after_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    small = Node("a", "a", {"CPU": 3}, {"CPU": 3})
+    silent = Node("b", "b", {"CPU": 4}, {"CPU": 4}, unfit="has not answered within 120 s", unsure=True)
+    cluster = Cluster([[small, silent], [small, silent], [small, node("b", 4)]])
+    cluster.reserve(monkeypatch)
+    assert cluster.told[0] == "node b is left out: it has not answered within 120 s"
+    assert cluster.now == 2 * LOOK_SECONDS
+    cluster = Cluster([[small, silent], [small, node("b", 4, unfit="lacks torch, the driver has 2.13.0")]])
+    with pytest.raises(UserError, match=r"^the recipe's actors do not fit the cluster: .*node b lacks torch"):
+        cluster.reserve(monkeypatch)
+    assert cluster.now == LOOK_SECONDS

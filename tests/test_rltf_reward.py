@@ -134,6 +134,14 @@ def test_programs_are_taken_out_of_fences(completion: str, program: str) -> None
     assert program_in([{"role": "user", "content": "?"}, {"role": "assistant", "content": completion}]) == program
 
 
+def test_of_several_fences_the_one_with_the_problem_s_function_is_judged() -> None:
+    used = (
+        "1. So:\n\n    ```python\n    def f(x):\n        return x\n    ```\n\n    Then\n    ```python\n    print(f(2))\n    ```\n"
+    )
+    with UnitTestReward(cores=1) as reward:
+        assert reward(completions=[used], entry_point=["f"], test=["assert f(2) == 2"]) == [1.0]
+
+
 def test_the_documentation_s_example_prints_what_it_says() -> None:
     blocks = re.findall(r"^```(?:python)?\n(.*?)^```$", (ROOT / "docs" / "label.md").read_text(), re.MULTILINE | re.DOTALL)
     example, printed = blocks

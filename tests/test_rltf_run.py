@@ -273,6 +273,7 @@ def test_an_actor_that_dies_ends_the_run_with_one_line(tmp_path: Path) -> None:
     assert "RayActorError" in last["traceback"] or "ActorDiedError" in last["traceback"]
     assert process.returncode == 1
     assert [line for line in errors.splitlines() if line.startswith("error: an actor died")] != []
+    assert targets(tmp_path) == {name: address}, "it is seen to be down"
     assert "Traceback" not in errors
     assert read_summary(tmp_path / "small" / "summary.json").status == "failed"
 

@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
+import io
 import os
 import re
 import shutil
 import subprocess
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from rich.console import Console
 
+from contracts.config import Recipe
 from contracts.errors import UserError
 from contracts.recipe import load_recipe, write_recipe
-from rltf.runs import LEAST_FREE_MB, RunFolder, State, check_run, check_space, differences
+from contracts.records import Problem
+from problems.sets import ProblemSet
+from rltf import runs, standalone, train
+from rltf.progress import Progress
+from rltf.runs import LEAST_FREE_MB, RunFolder, State, anchored, check_run, check_space, differences
+from rltf.train import Run
 from tests import fake_run
 from tests.cli import RECIPE, ROOT, begun, refused
 
@@ -84,6 +93,16 @@ def test_starts_that_fail_do_not_cost_the_run_that_was_kept(tmp_path: Path) -> N
         assert RunFolder(previous).state() == better
 
 
+def test_a_displaced_run_is_told_of(tmp_path: Path) -> None:
+    recipe, told = begun(tmp_path), list[str]()
+    folder, moved = RunFolder(recipe.folder), f"what was in {tmp_path}/local is now in {tmp_path}/local~previous"
+    folder.begin(recipe, resume=False, tell=told.append)
+    folder.begin(recipe, resume=False, tell=told.append)  # what it replaces came to nothing: that is not kept
+    folder.save(State(run="r", step=1))
+    folder.begin(recipe, resume=False, tell=told.append)
+    assert told == [moved, f"{moved}, and what was in that is gone"]
+
+
 def test_prometheus_looks_no_longer_for_a_killed_run_that_is_replaced(tmp_path: Path) -> None:
     targets = tmp_path / "targets"
     recipe = begun(tmp_path, f"monitor.targets={targets}")
@@ -103,6 +122,63 @@ def test_a_run_folder_barely_begun_can_be_begun_again(tmp_path: Path, left: tupl
     for name in left:
         write_recipe(recipe, recipe.folder / name)
     check_run(recipe, resume=False)
+
+
+def _relative(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Recipe:
+    """With models by paths that hold in `tmp_path` alone, which is where we are."""
+    for name in ("model", "critic"):
+        (tmp_path / "models" / name).mkdir(parents=True)
+    monkeypatch.chdir(tmp_path)
+    named = ("model.path=models/model", "objective.kind=rltf_reference", "objective.reference.critic=models/critic")
+    return load_recipe(ROOT / RECIPE, (f"output={tmp_path}", *named))
+
+
+def test_a_run_is_resumed_from_its_config_wherever_one_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    recipe = _relative(tmp_path, monkeypatch)
+    folder = RunFolder(recipe.folder)
+    folder.begin(recipe, resume=False)
+    folder.check(recipe, resume=True)
+    monkeypatch.chdir(ROOT)
+    kept = load_recipe(recipe.folder / "config.yaml")
+    assert kept.model.path == str(tmp_path / "models" / "model")
+    assert kept.objective.reference.critic == tmp_path / "models" / "critic"
+    folder.check(kept, resume=True)
+    with pytest.raises(UserError, match=rf"model\.path=models/model \(was {tmp_path}/models/model\)"):
+        folder.check(recipe, resume=True)
+
+
+def test_actors_are_given_models_by_paths_that_hold_in_any_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    recipe = _relative(tmp_path, monkeypatch)
+    given: list[str | None] = []
+
+    def cluster(taught: Recipe, model: str, *_: object, **__: object) -> None:
+        given.extend([taught.model.path, model, str(taught.objective.reference.critic)])
+        raise KeyboardInterrupt
+
+    for room in (train, standalone):
+        monkeypatch.setattr(room, "check_model_path", lambda *_: None)
+        monkeypatch.setattr(room, "connected", lambda _: nullcontext())
+        monkeypatch.setattr(room, "Cluster", cluster)
+        monkeypatch.setattr(room, "load_problem_set", lambda *_: ProblemSet([], [], 0))
+    progress = Progress(Console(file=io.StringIO()))
+    with pytest.raises(KeyboardInterrupt):
+        Run(recipe, progress).execute()
+    monkeypatch.setattr(standalone, "drawn", lambda *_: [Problem(id="p", question="", tests=("x",))])
+    with pytest.raises(KeyboardInterrupt):
+        standalone.evaluate_model(recipe, "models/model", "heldout", tmp_path / "e", Console(file=io.StringIO()), resume=False)
+    model = str(tmp_path / "models" / "model")
+    assert given == [model, model, str(tmp_path / "models" / "critic")] * 2
+
+
+def test_in_a_jobs_copy_of_the_tree_paths_stay_as_they_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    recipe = _relative(tmp_path, monkeypatch)
+    monkeypatch.setattr(runs, "in_a_job", lambda: True)
+    assert anchored(recipe) == recipe
+
+
+def test_names_on_the_hub_stay_as_they_are() -> None:
+    recipe = load_recipe(ROOT / RECIPE, ("model.path=Qwen/Qwen2.5-Coder-1.5B",))
+    assert anchored(recipe) == recipe
 
 
 def test_state_survives_saving(tmp_path: Path) -> None:

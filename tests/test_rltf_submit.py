@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import subprocess
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -285,3 +286,11 @@ def test_a_job_that_never_began(monkeypatch: pytest.MonkeyPatch) -> None:
         RunError, match=r"job mine-\w+ failed: Failed to set up runtime environment\. See `ray job logs mine-\w+`"
     ):
         followed(client, monkeypatch)
+
+
+def test_make_asks_for_a_recipe() -> None:
+    call = ["make", "--assume-old=.venv/.set-up", "submit", "ADDRESS=http://127.0.0.1:1", "OUTPUT=/tmp"]
+    done = subprocess.run(call, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert "make submit needs a recipe: make submit ADDRESS=http://HEAD:8265 RECIPE=" in done.stderr
+    assert "rltf submit" not in done.stdout, "it ends there"

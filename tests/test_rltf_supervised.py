@@ -96,6 +96,28 @@ def test_an_interrupted_stage_goes_on_from_its_newest_checkpoint(tmp_path: Path,
     assert unfinished(folder.state()) == {"control": 0}
 
 
+@pytest.mark.parametrize(
+    ("seconds", "calls"),
+    [
+        (0.1, [1, 10, 10, 4]),
+        (20, [1, 3, 3, 3, 3, 3, 3, 3, 3]),
+        (420, [1] * 25),
+    ],
+)
+def test_slow_steps_are_told_each_and_quick_ones_about_once_a_minute(tmp_path: Path, seconds: float, calls: list[int]) -> None:
+    cluster, told = FakeCluster(), []
+    run_stage(
+        STAGE,
+        cluster,  # type: ignore[arg-type]
+        *(folder := begun(tmp_path), folder.state(), 0),
+        tell=lambda _, rows: told.append(len(rows)),
+        on_checkpoint=print,
+        clock=lambda: seconds * len(cluster.weights),
+    )
+    assert told == calls
+    assert cluster.weights == list(range(25))
+
+
 def test_a_stage_killed_while_its_checkpoint_is_written_goes_on_from_the_one_before(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -17,6 +17,8 @@ from deploy.grafana.queries import CHOSEN, newest
 
 COLUMNS = 24
 TAG = "rltf"
+FIRST = m.DISK_FREE
+"""What a run tells before anything else: by it a run can be chosen from its beginning on."""
 WINDOWS = ("30s", "1m", "5m", "15m", "1h", "6h")
 
 
@@ -56,7 +58,7 @@ def _source() -> dashboard.DatasourceVariable:
 
 
 def _runs() -> dashboard.QueryVariable:
-    return _labels(RUN_LABEL, f"{PREFIX}{m.STEP.name}", "Run", "Runs to show").multi(True)
+    return _labels(RUN_LABEL, f"{PREFIX}{FIRST.name}", "Run", "Runs to show").multi(True)
 
 
 def _setting() -> dashboard.QueryVariable:

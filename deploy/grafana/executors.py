@@ -6,10 +6,13 @@ from contracts import metrics as m
 from deploy.grafana.board import Row, board
 from deploy.grafana.panels import COUNT, OUTCOMES, PHASES, RESULTS, SECONDS, SHARE, WORDS, Query, heat, lines, number
 from deploy.grafana.queries import buckets, newest, quantile, rate, ratio
+from executors.confine import Tier
+from executors.tiers import DESCRIPTIONS
 from rltf.plots import LINES
 
 ABOUT = "Are programs judged fast, and can the verdicts be trusted? Execution times, limits, and the sandbox's own faults."
 PER_SECOND = f"{WORDS}programs/s"
+TIERS = ". ".join(DESCRIPTIONS[tier] for tier in sorted(Tier, reverse=True))
 
 
 def executors() -> str:
@@ -57,7 +60,7 @@ def _now() -> Row:
             ),
             number(
                 "Isolation",
-                "Executors by how they confine programs: sealed is the strongest, baseline the weakest that is usually accepted.",
+                f"Executors by how they confine programs, the strongest way first. {TIERS}.",
                 f"{WORDS}executors",
                 Query(newest(m.TIERS, "tier"), "{{run}} · {{tier}}"),
                 decimals=0,

@@ -184,5 +184,11 @@ def _machine() -> Row:
                 colours={"checkpoint": BOUND},
                 dashed="checkpoint",
             ),
+            lines(
+                "Failed copies",
+                "Copies of the run folder to `upload` that failed since one did not.",
+                COUNT,
+                Query(newest(m.COPIES_FAILED)),
+            ),
         ],
     )
