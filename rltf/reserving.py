@@ -62,12 +62,12 @@ def reserve(
 def _wait(
     config: RayConfig, roles: Sequence[Role], nodes: Nodes, tell: Callable[[str], None], waiting: Callable[[], None]
 ) -> Places:
-    deadline = time.monotonic() + config.wait_seconds
     left_out: set[str] = set()
     names: dict[str, str] = {}
     fitted, said = False, ""
+    seen = nodes.look()
+    deadline = time.monotonic() + config.wait_seconds  # nodes that are slow to answer at first take nothing from it
     while True:
-        seen = nodes.look()
         for gone in names.keys() - {node.id for node in seen}:
             tell(f"node {names.pop(gone)} has gone")
         names |= {node.id: node.name for node in seen}
@@ -94,6 +94,7 @@ def _wait(
             tell(f"waiting for room: {lacking}")
         waiting()
         time.sleep(LOOK_SECONDS)
+        seen = nodes.look()
 
 
 def _may_fit(seen: Sequence[Node], roles: Sequence[Role]) -> bool:

@@ -24,9 +24,11 @@ LACKING = "executors: 2 × (1 CPU) wanted, 1 fit: node a has 0 of 4 CPUs left"
 class Cluster:
     """Shows one list of nodes after another, the last one for ever, and takes the reservations that it is told to."""
 
-    def __init__(self, looks: Sequence[Sequence[Node]], taken: Sequence[bool] = (True,)) -> None:
+    def __init__(self, looks: Sequence[Sequence[Node]], taken: Sequence[bool] = (True,), first_look: float = 0) -> None:
+        """`first_look`: seconds that the nodes take to answer at first."""
         self._looks = list(looks)
         self._taken = list(taken)
+        self._seconds = first_look
         self.now = 0.0
         self.asked: list[list[dict[str, float]]] = []
         self.told: list[str] = []
@@ -34,6 +36,7 @@ class Cluster:
         self.waited: list[float] = []
 
     def look(self) -> list[Node]:
+        self.now, self._seconds = self.now + self._seconds, 0
         return list(self._looks.pop(0) if len(self._looks) > 1 else self._looks[0])
 
     def reserved(self, *arguments: Any) -> dict[str, list[Place]] | None:
@@ -100,6 +103,12 @@ def test_patience_ends(monkeypatch: pytest.MonkeyPatch) -> None:
         "Raise ray.wait_seconds",
     )
     assert 7 <= cluster.now < 7 + LOOK_SECONDS
+
+
+def test_nodes_that_answer_late_take_nothing_from_the_patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    cluster = Cluster([[node("a", 3)], [node("a", 3)], [node("a", 4)]], first_look=100)
+    cluster.reserve(monkeypatch, wait_seconds=7)
+    assert (cluster.told, cluster.now) == ([f"waiting for room: {LACKING}"], 100 + 2 * LOOK_SECONDS)
 
 
 def test_nodes_that_do_not_see_the_runs_files_are_told_and_how_to_mend_it(monkeypatch: pytest.MonkeyPatch) -> None:
