@@ -41,6 +41,8 @@ from rltf.joining import connected
 from rltf.loop import OnlineLoop
 from rltf.progress import Progress
 from rltf.pulse import Pulse
+from rltf.reserving import reserve
+from rltf.roles import roles_of
 from rltf.runs import State
 from rltf.serial import serial_loop
 from rltf.train import Run
@@ -96,7 +98,8 @@ def run_actors(recipe: Recipe, model: str, problems: Sequence[Problem]) -> Arm:
         meter.mark()
 
     with tempfile.TemporaryDirectory() as folder, EmbeddedRedis(Path(folder)) as server, connected(recipe):
-        cluster = Cluster(recipe, model, ProblemSet(list(problems), [], 0), run=recipe.name, tell=print)
+        places = reserve(recipe.ray, roles_of(recipe), [], print)
+        cluster = Cluster(recipe, model, ProblemSet(list(problems), [], 0), places, run=recipe.name)
         cluster.open_buffer(server.url, recipe.name)
         cluster.start_learner(model, recipe.learner.optimizer, recipe.steps)
         ray.get(cluster.publish(0))

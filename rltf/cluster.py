@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -17,8 +16,7 @@ from contracts.training import OptimizerConfig
 from executors.actor import ExecutorActor
 from learner.rank import LearnerRank
 from problems.sets import ProblemSet
-from rltf.reserving import Place, reserve
-from rltf.roles import roles_of
+from rltf.reserving import Place, Places
 from weights.select import choose_transport
 
 
@@ -30,23 +28,15 @@ class Cluster:
         recipe: Recipe,
         model_path: str,
         problems: ProblemSet,
+        places: Places,
         *,
         run: str,
-        learns: bool = True,
-        files: Sequence[Path] = (),
-        tell: Callable[[str], None],
-        waiting: Callable[[], None] = lambda: None,
     ) -> None:
-        """Start all actors at once: they load the model's tokenizer, and the samplers the model.
+        """Start all actors at once, each where it is reserved: they load the model's tokenizer, and the samplers the model.
 
-        `run` is what their logs call it. `learns`: False leaves the learner out, and samplers keep the weights they have loaded.
-        `files`: what learner and samplers read and write beside the model. `tell` hears what is waited for, and where actors are;
-        `waiting` is called now and then while there is no room.
-        Raises what `reserve` does.
+        Without places for a learner there is none, and samplers keep the weights they have loaded. `run` is what logs call it.
         """
         self.recipe = recipe
-        model = Path(model_path)
-        places = reserve(recipe.ray, roles_of(recipe, learns=learns), [*files, model] if model.is_dir() else files, tell, waiting)
         every = (*problems.train, *problems.heldout)
         statements = [msgspec.structs.replace(p, tests=(), hidden_tests=(), solutions=(), corpus=()) for p in every]
         tests = [msgspec.structs.replace(p, solutions=(), corpus=()) for p in every]
@@ -63,7 +53,7 @@ class Cluster:
         starts += [rank.prepare.remote(recipe, run, i, model_path, for_ranks) for i, rank in enumerate(self.ranks)]
         for started in ray.get(starts):
             logs.info("actor started", **msgspec.structs.asdict(started))
-        if learns:
+        if self.ranks:
             self.on_ranks("join", ray.get(self.ranks[0].free_address.remote()))
         self._has_source = False
 

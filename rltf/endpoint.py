@@ -55,8 +55,9 @@ class Endpoint:
         """Write the file that tells Prometheus. What others have left there for the same address goes: it is this run's now."""
         target.parent.mkdir(parents=True, exist_ok=True)
         for left in target.parent.glob("*.json"):
-            if left.read_bytes() == self._told:
-                left.unlink()
+            with suppress(FileNotFoundError):  # a run that ends takes its own away
+                if left.read_bytes() == self._told:
+                    left.unlink()
         write_in_one_move(target, self._told)
         self._target = target
 

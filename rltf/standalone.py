@@ -19,6 +19,8 @@ from rltf.joining import connected
 from rltf.locks import alone_in
 from rltf.progress import Progress
 from rltf.recording import Recording, begin_folder
+from rltf.reserving import reserve
+from rltf.roles import roles_of
 from rltf.runs import anchored
 
 On = Literal["heldout", "train"]
@@ -45,9 +47,10 @@ def evaluate_model(recipe: Recipe, model: str, on: On, folder: Path, console: Co
             if rest:
                 progress.stage("actors")
                 with connected(recipe):
-                    cluster = Cluster(
-                        recipe, recipe.model.path or model, problems, run=recipe.name, learns=False, tell=progress.note
-                    )
+                    path = recipe.model.path or model
+                    files = [Path(path)] if Path(path).is_dir() else []
+                    places = reserve(recipe.ray, roles_of(recipe, learns=False), files, progress.note)
+                    cluster = Cluster(recipe, path, problems, places, run=recipe.name)
                     progress.stage("evaluate", programs, "program")
                     for samples, _ in evaluate(cluster, rest):
                         recording.add(samples)

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import ray
@@ -47,6 +48,8 @@ from rltf.progress import Progress, shares
 from rltf.pulse import Pulse, what_it_has, zeros
 from rltf.record import Record, example_of
 from rltf.report import write_report
+from rltf.reserving import reserve
+from rltf.roles import roles_of
 from rltf.runs import RunFolder, State, anchored
 from rltf.supervised import Stage, finish_stage, newest_checkpoint, remove_finished, run_stage, unfinished
 from rltf.totals import take_counts
@@ -143,15 +146,10 @@ class Run:
             stack.callback(self._buffer.close)
             stack.enter_context(connected(recipe))
             with self._course.stage("actors"):
-                self._cluster = Cluster(
-                    recipe,
-                    base,
-                    self._problems,
-                    run=self._state.run,
-                    files=[self._folder.path, critic] if critic else [self._folder.path],
-                    tell=self._progress.note,
-                    waiting=lambda: self._pulse.progress(self._state.totals.values),
-                )
+                files = [path for path in (self._folder.path, Path(base), critic) if path and path.is_dir()]
+                alive = partial(self._pulse.progress, self._state.totals.values)
+                places = reserve(recipe.ray, roles_of(recipe), files, self._progress.note, alive)
+                self._cluster = Cluster(recipe, base, self._problems, places, run=self._state.run)
                 self._cluster.open_buffer(url, self._state.run)
             tiers = ray.get([executor.tier.remote() for executor in self._cluster.executors])
             self._monitor.post({**what_it_has(recipe, tiers), **zeros(self._problems)})
