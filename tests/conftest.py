@@ -12,6 +12,9 @@ from hypothesis import settings
 
 from buffer.server import EmbeddedRedis
 
+# Read when Ray is imported. A test whose fakes leave a task to Ray fails, and starts no Ray of its own unseen.
+os.environ["RAY_ENABLE_AUTO_CONNECT"] = "0"
+
 settings.register_profile("no deadline", deadline=None)  # how long an example takes is the machine's business
 settings.load_profile("no deadline")
 

@@ -158,6 +158,7 @@ def test_actors_are_given_models_by_paths_that_hold_in_any_folder(tmp_path: Path
     for room in (train, standalone):
         monkeypatch.setattr(room, "check_model_path", lambda *_: None)
         monkeypatch.setattr(room, "connected", lambda _: nullcontext())
+        monkeypatch.setattr(room, "reserve", lambda *_: {})
         monkeypatch.setattr(room, "Cluster", cluster)
         monkeypatch.setattr(room, "load_problem_set", lambda *_: ProblemSet([], [], 0))
     progress = Progress(Console(file=io.StringIO()))

@@ -34,6 +34,7 @@ def test_problems_that_were_drawn_from_more_are_said_to_be(
     monkeypatch.setattr(standalone, "load_problem_set", lambda *_: ProblemSet(train, heldout, 0))
     monkeypatch.setattr(standalone, "check_model_path", lambda *_: None)
     monkeypatch.setattr(standalone, "connected", lambda _: nullcontext())
+    monkeypatch.setattr(standalone, "reserve", lambda *_: {})
     monkeypatch.setattr(standalone, "Cluster", lambda *_, **__: None)
     monkeypatch.setattr(standalone, "evaluate", evaluated)
     recipe = parse_recipe({"name": "r", "eval": {"max_problems": len(chosen), "samples": 2, "k": [1]}})
