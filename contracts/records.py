@@ -141,7 +141,7 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     error_type: str | None = None
     """The exception's class name, for syntax and runtime errors that have one."""
     message: str = ""
-    """The error's own words, shortened, for people to read."""
+    """The error's own words, or what is wrong with the first wrong answer; shortened, for people to read."""
     passed: int = 0
     total: int = 0
     tests: tuple[TestResult, ...] = ()

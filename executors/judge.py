@@ -204,17 +204,19 @@ class Executor:
     def _ran(self, results: list[Judged], text: str, trust: Trust = Trust.FULL) -> Verdict:
         error = next((result.error for result in results if result.error), None)
         outcomes = [result.outcome for result in results]
-        outcome, located = Outcome.PASS, None
+        outcome, located, message = Outcome.PASS, None, ""
         if error is not None:
+            message = error.message
             outcome = Outcome.RUNTIME_ERROR
             located = locate_error(error, text, self.rewards.categories)
         elif Outcome.FAILURE in outcomes:
-            outcome = Outcome.FAILURE
+            outcome, first = Outcome.FAILURE, outcomes.index(Outcome.FAILURE)
+            message = f"test {first + 1}: {results[first].told}"
         return Verdict(
             outcome=outcome,
             detail=error.detail if error else None,
             error_type=error.type[:_MESSAGE] if error and error.type else None,
-            message=error.message[:_MESSAGE] if error else "",
+            message=message[:_MESSAGE],
             passed=outcomes.count(Outcome.PASS),
             total=len(results),
             tests=tuple(TestResult(result.outcome, result.seconds) for result in results),

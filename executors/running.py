@@ -8,13 +8,14 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Callable, Sequence
-from typing import Annotated, Any, NamedTuple, TypeVar
+from functools import partial
+from typing import Annotated, NamedTuple, TypeVar
 
 import msgspec
 
 from contracts.records import Outcome, Test, TestKind
 from contracts.sections import ExecutorsConfig
-from executors import plain
+from executors import plain, telling
 from executors.compare import same_output, same_value
 from executors.exchange import framed
 from executors.schedule import Judged
@@ -24,7 +25,8 @@ from executors.worker import Worker
 
 _SLACK, _SLACK_FACTOR = 65536, 16
 """An answer may be so many bytes, and so many times as long as the right one, before it is wrong unread."""
-
+_SHOWN = 1000
+"""Values that a wrong answer may have, however few the right one has, to be told."""
 
 R = TypeVar("R", bound=msgspec.Struct)
 
@@ -126,26 +128,31 @@ def _judged(report: Report, value: bytes, out: bytes, task: Task, kind: str, ind
         return Judged(Outcome.RUNTIME_ERROR, report.seconds, TIMEOUT)
     if report.error is not None:
         return Judged(Outcome.RUNTIME_ERROR, report.seconds, report.error)
-    expected, answer = task.tests[index].expected, out if kind == "stdin" else value
-    if len(answer) > _SLACK + _SLACK_FACTOR * task.sizes[index]:
-        right = False
-    elif kind == "stdin":
-        right = same_output(out.decode("utf-8", "surrogateescape"), expected, task.config.compare)
-    elif kind == "call":
-        right = _same(value, expected, task.config)
-    else:
-        right = report.failed is None
-    if not right and report.thread_error is not None:
+    fault = _fault(report, out if kind == "stdin" else value, task, kind, index)
+    if fault is not None and report.thread_error is not None:
         return Judged(Outcome.RUNTIME_ERROR, report.seconds, report.thread_error)
-    return Judged(Outcome.PASS if right else Outcome.FAILURE, report.seconds)
+    if fault is not None:
+        return Judged(Outcome.FAILURE, report.seconds, told=fault)
+    return Judged(Outcome.PASS, report.seconds)
 
 
-def _same(value: bytes, expected: Any, config: ExecutorsConfig) -> bool:
-    try:
-        answer = plain.decode_answer(value, plain.size(expected))  # a larger one is wrong in any case
-        return same_value(answer, expected, config.compare)
-    except plain.NotPlain:
-        return False
+def _fault(report: Report, answer: bytes, task: Task, kind: str, index: int) -> str | None:
+    """What is wrong with an answer, None for a right one."""
+    test, mode = task.tests[index], task.config.compare
+    if len(answer) > _SLACK + _SLACK_FACTOR * task.sizes[index]:
+        return f"expected {task.sizes[index]} bytes, got {len(answer)}"
+    if kind == "stdin":
+        output = answer.decode("utf-8", "surrogateescape")
+        same = partial(same_output, mode=mode)
+        return None if same(output, test.expected) else telling.wrong_output(output, test.expected, test.input, same)
+    if kind == "call":
+        try:
+            value = plain.decode_answer(answer, max(plain.size(test.expected), _SHOWN))  # what has more is wrong in any case
+            alike = partial(same_value, mode=mode)
+            return None if alike(value, test.expected) else telling.wrong_value(value, test.expected, test.input, alike)
+        except plain.NotPlain:
+            return f"expected {telling.short(test.expected)}, got what has more values or is not plain data"
+    return None if report.failed is None else telling.failed_assertion(test.input, report.failed)
 
 
 def _ended(ran: Ran, out: bytes, task: Task, kind: str, index: int, judged: Judge) -> Judged:

@@ -24,6 +24,8 @@ class Judged(NamedTuple):
     error: ErrorReport | None = None
     doubtful: bool = False
     """To be run again once."""
+    told: str = ""
+    """What is wrong with a wrong answer."""
 
 
 UNRUN = Judged(Outcome.RUNTIME_ERROR, 0.0)

@@ -20,6 +20,7 @@ from typing import Any
 from executors import plain, wider
 from executors.exchange import Exchange
 from executors.program import TEST_FILENAME, printable
+from executors.telling import short
 
 
 class _NeedsSharing(BaseException):
@@ -32,6 +33,8 @@ class _Stub:
     def __init__(self, exchange: Exchange) -> None:
         self._exchange = exchange
         self.raised: BaseException | None = None
+        self.returned: list[Any] = []
+        """What the last call returned."""
 
     def __call__(self, *arguments: Any, **named: Any) -> Any:
         try:
@@ -47,6 +50,7 @@ class _Stub:
         result, changed = wider.decode(value)
         for before, after in zip(arguments, changed or (), strict=False):
             _take_over(before, after)
+        self.returned = [result]
         return result
 
 
@@ -68,8 +72,13 @@ def _run(setup: str, source: bytes, names: dict[str, Any], stub: _Stub) -> tuple
             return "raised", ""
         return "shared", printable(err)
     except BaseException as err:  # noqa: BLE001  tests may raise anything
-        return ("raised", "") if err is stub.raised else ("failed", f"{type(err).__name__}: {printable(err)}")
+        return ("raised", "") if err is stub.raised else ("failed", _words(err, stub))
     return "passed", ""
+
+
+def _words(err: BaseException, stub: _Stub) -> str:
+    said = [type(err).__name__, printable(err)]
+    return ": ".join(filter(None, said)) + "".join(f"; the last call returned {short(value)}" for value in stub.returned)
 
 
 def _exception(name: str, message: str) -> BaseException:

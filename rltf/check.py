@@ -84,12 +84,12 @@ def _reason(verdicts: list[Verdict]) -> str:
 
 def _kind(verdict: Verdict) -> str:
     """The exception in its own words where there is one, or which test's answer is wrong."""
-    if verdict.outcome is Outcome.FAILURE and verdict.tests:
-        number = next(at for at, test in enumerate(verdict.tests, 1) if test.outcome is Outcome.FAILURE)
-        return f"wrong answer to test {number} of {verdict.total}"
-    if verdict.error_type is None or verdict.detail not in (None, Detail.EXCEPTION):
+    if verdict.outcome is Outcome.FAILURE:
+        words = f"wrong answer to {verdict.message}"
+    elif verdict.error_type is None or verdict.detail not in (None, Detail.EXCEPTION):
         return str(verdict.detail or verdict.outcome)
-    words = " ".join(f"{verdict.error_type}: {verdict.message}".split()).removesuffix(":")
+    else:
+        words = " ".join(f"{verdict.error_type}: {verdict.message}".split()).removesuffix(":")
     return words if len(words) <= _LONGEST else f"{words[: _LONGEST - 1]}…"
 
 

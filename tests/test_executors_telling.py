@@ -1,0 +1,118 @@
+"""What people are told of wrong answers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import partial
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from contracts.records import Outcome, Problem
+from contracts.records import Test as UnitTest
+from contracts.sections import ExecutorsConfig, RewardsConfig
+from executors import plain
+from executors.compare import same_output, same_value
+from executors.judge import Executor
+from executors.telling import failed_assertion, short, wrong_output, wrong_value
+
+LINES = partial(same_output, mode="strict")
+ITEMS = partial(same_value, mode="strict")
+
+
+@pytest.fixture(scope="module")
+def executor() -> Iterator[Executor]:
+    with Executor(ExecutorsConfig(cpu_seconds=1), RewardsConfig()) as one:
+        yield one
+
+
+@pytest.mark.parametrize(
+    ("output", "expected", "told"),
+    [
+        ("4\n", "5\n", "expected '5', got '4'"),
+        ("1\n2\n3", "1\n4\n3", "expected '4' in line 2, got '2'"),
+        ("1.0000001\n2\n", "1.0\n3", "expected '3' in line 2, got '2'"),
+        ("1\n", "1\n2", "expected '2' in line 2, got no such line"),
+        ("1\n2\n", "1", "expected no such line in line 2, got '2'"),
+        ("x y", " x\ny", "expected ' x' in line 1, got 'x y'"),
+        ("", "1", "expected '1', got ''"),
+        ("a\x1b[2J\udc80", "a", "expected 'a', got 'a\\x1b[2J\\udc80'"),
+    ],
+)
+def test_the_first_line_that_differs_is_told(output: str, expected: str, told: str) -> None:
+    assert not LINES(output, expected)
+    assert wrong_output(output, expected, "7", LINES) == f"{told}; the input is '7'"
+
+
+@pytest.mark.parametrize(
+    ("value", "expected", "told"),
+    [
+        (4, 5, "expected 5, got 4"),
+        ([1, [2, 3]], [1, (2, 4)], "expected 4 at [1][1], got 3"),
+        ([1, 2, 3], [1, 2], "expected [1, 2], got [1, 2, 3]"),
+        ({1: {2}}, {1: {3}}, "expected {1: {3}}, got {1: {2}}"),
+        (set(), {3}, "expected {3}, got set()"),
+        (frozenset({1}), 1, "expected 1, got frozenset({1})"),
+        ({}, 1, "expected 1, got {}"),
+        ([10**5000], [1], "expected 1 at [0], got an int of 16610 bits"),
+        ([list(range(9))], [0], "expected 0 at [0], got [0, 1, 2, 3, 4, 5, ...]"),
+        (float("nan"), 1.0, "expected 1.0, got nan"),
+    ],
+)
+def test_the_item_that_differs_is_told(value: Any, expected: Any, told: str) -> None:
+    answer = plain.decode_answer(plain.encode(value), 100)
+    assert not ITEMS(answer, expected)
+    assert wrong_value(answer, expected, [7, "x"], ITEMS) == f"{told}; the arguments are 7, 'x'"
+
+
+_LEAVES = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=100)
+_PLAIN = st.recursive(_LEAVES, lambda items: st.lists(items) | st.dictionaries(st.integers(), items) | st.tuples(items, items))
+
+
+@given(_PLAIN)
+def test_an_answer_of_any_size_takes_few_words(value: Any) -> None:
+    assert len(short(plain.decode_answer(plain.encode(value), plain.MAX_NODES))) < 6**3 * 70
+    if not isinstance(value, str | int | list | tuple | dict):
+        assert short(value) == repr(value)
+
+
+def test_a_long_assertion_is_cut() -> None:
+    assert failed_assertion("assert  f(1)\n == 2", "") == "assert f(1) == 2"
+    assert failed_assertion("x" * 200, "said") == f"{'x' * 149}…: said"
+
+
+def _judged(executor: Executor, text: str, *tests: UnitTest, **of: Any) -> tuple[Outcome, str]:
+    verdict = executor.judge(Problem(id="p", question="", tests=tests, **of), text)
+    return verdict.outcome, verdict.message
+
+
+def test_the_first_wrong_answer_is_the_verdicts_message(executor: Executor) -> None:
+    tests = UnitTest("1", "1"), UnitTest("2", "4"), UnitTest("3", "9")
+    assert _judged(executor, "print(input())", *tests) == (Outcome.FAILURE, "test 2: expected '4', got '2'; the input is '2'")
+    assert _judged(executor, "print(int(input()) ** 2)", *tests) == (Outcome.PASS, "")
+    raises = "print(1 // (int(input()) - 3))"
+    assert _judged(executor, raises, *tests) == (Outcome.RUNTIME_ERROR, "integer division or modulo by zero")
+    assert _judged(executor, "print('x' * 10**5)", *tests) == (Outcome.FAILURE, "test 1: expected 1 bytes, got 100001")
+
+
+def test_of_a_call_the_returned_value_is_told(executor: Executor) -> None:
+    call = partial(_judged, executor, fn_name="f")
+    tests = UnitTest([1], 1), UnitTest([2], [4])
+    assert call("def f(x): return 1", *tests) == (Outcome.FAILURE, "test 2: expected [4], got 1; the arguments are 2")
+    more = "test 2: expected [4], got [4, 5, [6]]; the arguments are 2"
+    assert call("def f(x): return 1 if x == 1 else [4, 5, [6]]", *tests) == (Outcome.FAILURE, more)
+    for huge in ("list(range(2000))", "object()"):
+        told = "test 2: expected [4], got what has more values or is not plain data"
+        assert call(f"def f(x): return 1 if x == 1 else {huge}", *tests) == (Outcome.FAILURE, told)
+
+
+def test_of_an_assertion_its_source_is_told_and_what_came_back(executor: Executor) -> None:
+    judge = partial(_judged, executor, test_setup="", fn_name="f")
+    right, wrong = UnitTest("assert f(1) == 1", None), UnitTest("assert f(2) == 4, 'twice'", None)
+    told = "test 2: assert f(2) == 4, 'twice': AssertionError: twice; the last call returned 2"
+    assert judge("def f(x): return x", right, wrong) == (Outcome.FAILURE, told)
+    shared = UnitTest("assert other(2) == 4, 'twice'", None)
+    told = "test 1: assert other(2) == 4, 'twice': twice"
+    assert judge("def f(x): return x\ndef other(x): return x", shared) == (Outcome.FAILURE, told)
