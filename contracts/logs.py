@@ -27,7 +27,7 @@ _LOGGER.addHandler(logging.NullHandler())  # said to nobody, where nobody has as
 _SECRETS = (
     re.compile(rb'(rediss?://)(?:[^"\\]|\\[^n])*(@)'),
     re.compile(rb'(://)(?:[^\s"/\\]|\\[^n])*(@)'),
-    re.compile(rb'([?&][\w-]*(?:password|secret|token)=)(?:[^\s"&\\]|\\[^n])*()', re.IGNORECASE),
+    re.compile(rb'([?&][\w-]*(?:password|secret|token|sig|signature|credential)=)(?:[^\s"&\\]|\\[^n])*()', re.IGNORECASE),
 )
 
 

@@ -117,6 +117,11 @@ def _message(path: Path, message: str) -> Any:
         ("redis://u:s3/cret@h:1", "redis://***@h:1"),
         ("rediss://:6379/s3@cret@h:1/0", "rediss://***@h:1/0"),
         ("redis://h:1/0?db=1&password=s3cret&x=1", "redis://h:1/0?db=1&password=***&x=1"),
+        (
+            "https://h/b?X-Amz-Credential=s3cret&X-Amz-Signature=s3cret&x=1",
+            "https://h/b?X-Amz-Credential=***&X-Amz-Signature=***&x=1",
+        ),
+        ("https://h/b?sv=1&sig=s3cret", "https://h/b?sv=1&sig=***"),
         ("https://h/x?X-Api-Token=s3cret now", "https://h/x?X-Api-Token=*** now"),
         ("redis://h:1\nask user@example.org", "redis://h:1\nask user@example.org"),
         ("https://example.org/a@b", "https://example.org/a@b"),
