@@ -33,6 +33,7 @@ from learner.step_metrics import StepMetrics
 from problems.order import ProblemOrder
 from rltf.board import Values
 from rltf.cluster import Cluster
+from rltf.interrupts import uninterrupted
 from rltf.pulse import Pulse
 from rltf.runs import State
 from rltf.totals import Totals, take_counts
@@ -68,6 +69,8 @@ class OnlineLoop:
         self._on_checkpoint = on_checkpoint
         self._pulse = pulse
         self.step = state.step
+        self.reported = state.step
+        """The newest step that `on_step` has heard of, in whole, however a run ends."""
         self.totals: Totals = state.totals
         self._before = state
         self._position = state.position
@@ -271,4 +274,7 @@ class OnlineLoop:
         now = time.perf_counter()
         seconds, self._stepped_at = now - self._stepped_at, now
         example, self._example = self._example, None
-        self._on_step(self.step, {**self._standing(), **metrics, m.STEP_SECONDS.name: seconds}, example)
+        values = {**self._standing(), **metrics, m.STEP_SECONDS.name: seconds}
+        with uninterrupted():
+            self._on_step(self.step, values, example)
+            self.reported = self.step

@@ -239,7 +239,7 @@ class Run:
                 try:
                     loop.run()
                 finally:
-                    self._record.progressed(loop.step, loop.totals)
+                    self._record.progressed(loop.reported, loop.totals)
             self._export(folder)
             self._buffer.clear()
             self._finish_stage("online")

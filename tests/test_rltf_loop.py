@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import signal
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -195,6 +196,29 @@ def test_a_loop_that_waits_for_its_samplers_shows_each_second_that_it_lives(ray:
     first_batch = [numbers_of(values, m.PROGRAMS) for time, values in posted if time in (4.0, 5.0)]
     assert first_batch == [{}, {"train|easy|pass": 3, "train|easy|failure": 1}]
     assert all(number_of(values, m.DISK_FREE) > 0 for _, values in posted)
+
+
+def test_a_step_counts_as_reported_when_its_row_is_whole_and_not_before(ray: FakeRay, tmp_path: Path) -> None:
+    buffer = MemoryBuffer(parse_recipe(RECIPE).buffer)
+    cluster: Any = FakeCluster(ray, buffer)
+    rows: list[int] = []
+    pulse = Pulse(lambda _: None, tmp_path, lambda: ray.now)
+
+    def on_step(step: int, *_: object) -> None:
+        if step == interrupted:
+            signal.raise_signal(signal.SIGINT)
+        rows.append(step)
+
+    loop = OnlineLoop(cluster, buffer, ProblemOrder(["p", "q"], 0, 2), State(run="r"), on_step, lambda _: None, pulse)
+    interrupted = 1
+    with pytest.raises(KeyboardInterrupt):
+        loop.run()
+    assert (loop.step, loop.reported, rows) == (1, 1, [1])
+
+    cluster.publish = lambda _: signal.raise_signal(signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt):
+        loop.run()
+    assert (loop.step, loop.reported, rows) == (2, 1, [1])
 
 
 def test_posts_tell_what_waits_and_how_old_it_is(ray: FakeRay, tmp_path: Path) -> None:
