@@ -6,6 +6,7 @@ not trusted: whatever the size, little of them is looked at for a text.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from itertools import zip_longest
 from reprlib import Repr
@@ -15,6 +16,8 @@ from executors.plain import Unhashed
 
 _LONGEST = 60
 _ASSERTION = 150
+_ADDRESS = re.compile(" at 0x[0-9a-f]+")
+"""In the repr of a function, say: another one in each process, and words are to be the same for the same program."""
 _DIGITS_OF = 1 << 200
 """Numbers from here on are told by their size: the texts of long ones take long to make."""
 
@@ -27,6 +30,10 @@ class _Short(Repr):
         self.maxlevel = 3
         self.maxstring = self.maxlong = self.maxother = _LONGEST
 
+    def repr_str(self, x: str, level: int) -> str:
+        ends = x if len(x) <= 4 * _LONGEST else x[: 2 * _LONGEST] + x[-2 * _LONGEST :]  # what is between is left out anyway
+        return super().repr_str(_ADDRESS.sub(" at 0x…", ends), level)
+
     def repr_int(self, x: int, level: int) -> str:
         return super().repr_int(x, level) if -_DIGITS_OF < x < _DIGITS_OF else f"an int of {x.bit_length()} bits"
 
@@ -35,8 +42,8 @@ class _Short(Repr):
             return "{...}"
         if x.kind is dict:
             told = [f"{self.repr1(key, level - 1)}: {self.repr1(item, level - 1)}" for key, item in x.items[: self.maxdict]]
-        else:
-            told = [self.repr1(item, level - 1) for item in x.items[: self.maxset]]
+        else:  # in an order that no hash decides
+            told = sorted(self.repr1(item, level - 1) for item in x.items)[: self.maxset]
         more = ["..."] * (len(told) < len(x.items))
         items = f"{{{', '.join(told + more)}}}" if told or x.kind is dict else ""
         return items if x.kind is dict or (x.kind is set and told) else f"{x.kind.__name__}({items})"

@@ -89,7 +89,8 @@ def _kind(verdict: Verdict) -> str:
     elif verdict.error_type is None or verdict.detail not in (None, Detail.EXCEPTION):
         return str(verdict.detail or verdict.outcome)
     else:
-        words = " ".join(f"{verdict.error_type}: {verdict.message}".split()).removesuffix(":")
+        words = f"{verdict.error_type}: {verdict.message}"
+    words = " ".join(words.split()).removesuffix(":")
     return words if len(words) <= _LONGEST else f"{words[: _LONGEST - 1]}…"
 
 

@@ -54,6 +54,8 @@ def test_the_first_line_that_differs_is_told(output: str, expected: str, told: s
         ([1, 2, 3], [1, 2], "expected [1, 2], got [1, 2, 3]"),
         ({1: {2}}, {1: {3}}, "expected {1: {3}}, got {1: {2}}"),
         (set(), {3}, "expected {3}, got set()"),
+        ({None, "b", "a", 3}, {3}, "expected {3}, got {'a', 'b', 3, None}"),
+        ({"x" * 100: "<function f at 0x7f00>"}, 1, f"expected 1, got {{'{'x' * 27}...{'x' * 28}': '<function f at 0x…>'}}"),
         (frozenset({1}), 1, "expected 1, got frozenset({1})"),
         ({}, 1, "expected 1, got {}"),
         ([10**5000], [1], "expected 1 at [0], got an int of 16610 bits"),
@@ -92,6 +94,8 @@ def test_the_first_wrong_answer_is_the_verdicts_message(executor: Executor) -> N
     tests = UnitTest("1", "1"), UnitTest("2", "4"), UnitTest("3", "9")
     assert _judged(executor, "print(input())", *tests) == (Outcome.FAILURE, "test 2: expected '4', got '2'; the input is '2'")
     assert _judged(executor, "print(int(input()) ** 2)", *tests) == (Outcome.PASS, "")
+    function = "test 1: expected '1', got '<function f at 0x…>'; the input is '1'"
+    assert _judged(executor, "def f(): 0\nprint(f)", *tests) == (Outcome.FAILURE, function)
     raises = "print(1 // (int(input()) - 3))"
     assert _judged(executor, raises, *tests) == (Outcome.RUNTIME_ERROR, "integer division or modulo by zero")
     assert _judged(executor, "print('x' * 10**5)", *tests) == (Outcome.FAILURE, "test 1: expected 1 bytes, got 100001")
