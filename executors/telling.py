@@ -56,7 +56,7 @@ short: Callable[[Any], str] = _Short().repr
 def wrong_output(output: str, expected: str, given: str, same: Callable[[str, str], bool]) -> str:
     """The first line that differs, for what a program printed. `same` compares lines."""
     lines, wanted = output.rstrip().split("\n"), expected.rstrip().split("\n")
-    pairs = enumerate(zip_longest(lines, wanted))
+    pairs = ((at, pair) for at, pair in enumerate(zip_longest(lines, wanted)) if pair[0] != pair[1])
     at = next((at for at, (line, other) in pairs if line is None or other is None or not same(line, other)), None)
     if at is None:
         return f"expected {short(expected)}, got {short(output)}; the input is {short(given)}"
