@@ -12,7 +12,6 @@ from contextlib import ExitStack
 import msgspec
 
 from contracts.records import Outcome
-from executors import telling
 from executors.exchange import framed
 from executors.running import DISALLOWED, TIMEOUT, Report, Task, check_prepared, ending, read, run_batch
 from executors.schedule import Judged
@@ -94,13 +93,13 @@ class _Test:
             if step is None:
                 return self._judged(Outcome.RUNTIME_ERROR, ending(ran)), False
             if not step.call:
-                return self._ended(step, source)
+                return self._ended(step)
             answer = self._ask_program(framed({"call": True}, payload))
             if isinstance(answer, Judged) and self._error is None:
                 return answer, False
             request = answer if isinstance(answer, bytes) else framed({"error": _named(self._error)})
 
-    def _ended(self, step: _Step, source: bytes) -> tuple[Judged | None, bool]:
+    def _ended(self, step: _Step) -> tuple[Judged | None, bool]:
         match step.ended:
             case "passed":
                 return self._judged(Outcome.PASS), True
@@ -108,8 +107,7 @@ class _Test:
                 return self._judged(Outcome.RUNTIME_ERROR, self._error), True
             case "shared":
                 return None, True
-        told = telling.failed_assertion(source.decode("utf-8", "replace"), step.message)
-        return self._judged(Outcome.FAILURE)._replace(told=told), True
+        return self._judged(Outcome.FAILURE)._replace(told=step.message), True
 
     def _ask_program(self, request: bytes) -> bytes | Judged:
         """The answer as a request to the tests' child, or the result that ends this test (`_error` says if only this one)."""

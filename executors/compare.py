@@ -104,7 +104,10 @@ def _key(key: Any, exact: bool) -> str:
     if isinstance(key, frozenset):
         key = Unhashed(frozenset, list(key))
     if isinstance(key, Unhashed) and key.kind is frozenset:
-        return f"{{{','.join(sorted({_key(item, exact) for item in key.items}))}}}"
+        texts = {_key(item, exact) for item in key.items}
+        if len(texts) < len(key.items):
+            raise NotPlain("an item twice")
+        return f"{{{','.join(sorted(texts))}}}"
     raise NotPlain("not a key")
 
 

@@ -193,7 +193,7 @@ class Executor:
         return Verdict(
             outcome=Outcome.SYNTAX_ERROR,
             error_type=err.cause.type,
-            message=err.cause.message,
+            message=_printable(err.cause.message),
             total=total,
             category=located.category,
             span=located.span,
@@ -216,7 +216,7 @@ class Executor:
             outcome=outcome,
             detail=error.detail if error else None,
             error_type=error.type[:_MESSAGE] if error and error.type else None,
-            message=message[:_MESSAGE],
+            message=_printable(message),
             passed=outcomes.count(Outcome.PASS),
             total=len(results),
             tests=tuple(TestResult(result.outcome, result.seconds) for result in results),
@@ -226,6 +226,11 @@ class Executor:
             seconds=sum(result.seconds for result in results),
             trust=trust,
         )
+
+
+def _printable(message: str) -> str:
+    """Shortened, and without what would act on a terminal or could not be encoded."""
+    return "".join(each if each.isprintable() else repr(each)[1:-1] for each in message[:_MESSAGE])
 
 
 def _broken(total: int) -> Verdict:

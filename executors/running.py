@@ -143,13 +143,17 @@ def _fault(report: Report, answer: bytes, task: Task, kind: str, index: int) -> 
         return f"expected {task.sizes[index]} bytes, got {len(answer)}"
     if kind == "stdin":
         output = answer.decode("utf-8", "surrogateescape")
-        same = partial(same_output, mode=mode)
-        return None if same(output, test.expected) else telling.wrong_output(output, test.expected, test.input, same)
+        if same_output(output, test.expected, mode):
+            return None
+        same_line = partial(same_output, mode=mode) if mode == "strict" else None
+        return telling.wrong_output(output, test.expected, test.input, same_line)
     if kind == "call":
         try:
             value = plain.decode_answer(answer, max(plain.size(test.expected), _SHOWN))  # what has more is wrong in any case
-            alike = partial(same_value, mode=mode)
-            return None if alike(value, test.expected) else telling.wrong_value(value, test.expected, test.input, alike)
+            if same_value(value, test.expected, mode):
+                return None
+            same_item = partial(same_value, mode=mode) if mode == "strict" else None
+            return telling.wrong_value(value, test.expected, test.input, same_item)
         except plain.NotPlain:
             return f"expected {telling.short(test.expected)}, got what has more values or is not plain data"
     return None if report.failed is None else telling.failed_assertion(test.input, report.failed)

@@ -1,29 +1,33 @@
 """What is wrong with an answer, in a few words for people to read.
 
-The tests' child uses it too, so it imports nothing but the standard library. Answers are plain data of any size, from one who is
-not trusted: whatever the size, little of them is looked at for a text.
+The tests' child uses it too, so it imports nothing but the standard library. Answers are of any size and from one who is not
+trusted: whatever the size, few of their values are looked at, and the same answer gives the same words in each process.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
-from itertools import zip_longest
+from bisect import bisect_left
+from collections.abc import Callable, Collection, Iterable
+from itertools import islice, zip_longest
 from reprlib import Repr
 from typing import Any
 
 from executors.plain import Unhashed
 
 _LONGEST = 60
-_ASSERTION = 150
 _ADDRESS = re.compile(" at 0x[0-9a-f]+")
-"""In the repr of a function, say: another one in each process, and words are to be the same for the same program."""
 _DIGITS_OF = 1 << 200
 """Numbers from here on are told by their size: the texts of long ones take long to make."""
+_BEFORE, _WINDOW = 8, 40
+_LEVELS = 4
+_LINES = 1000
+_SMALL = {"float", "bool", "NoneType", "complex", "date", "time", "datetime", "timedelta"}
+"""Types whose reprs are short."""
 
 
 class _Short(Repr):
-    """repr, shortened: of containers a few items, a few levels deep."""
+    """repr, shortened: of containers a few items, a few levels deep; of other objects than plain data the type, at least."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -37,47 +41,104 @@ class _Short(Repr):
     def repr_int(self, x: int, level: int) -> str:
         return super().repr_int(x, level) if -_DIGITS_OF < x < _DIGITS_OF else f"an int of {x.bit_length()} bits"
 
+    def repr_set(self, x: Collection[Any], level: int, name: str = "set") -> str:
+        if level <= 0 or len(x) > self.maxset:  # which of them come first is for no hash to decide
+            return f"a {name} of {len(x)}"
+        items = ", ".join(sorted(self.repr1(item, level - 1) for item in x))
+        return f"{{{items}}}" if name == "set" and items else f"{name}({f'{{{items}}}' if items else ''})"
+
+    def repr_frozenset(self, x: Collection[Any], level: int) -> str:
+        return self.repr_set(x, level, "frozenset")
+
+    def repr_dict(self, x: dict[Any, Any], level: int) -> str:
+        return self._pairs(x.items(), level)
+
     def repr_Unhashed(self, x: Unhashed, level: int) -> str:
-        if level <= 0:
+        return self._pairs(x.items, level) if x.kind is dict else self.repr_set(x.items, level, x.kind.__name__)
+
+    def repr_instance(self, x: object, level: int) -> str:
+        kind = type(x).__name__
+        if isinstance(x, bytes | bytearray):
+            return super().repr_instance(x[: self.maxother // 2], level)
+        return super().repr_instance(x, level) if kind in _SMALL else f"<{kind}>"
+
+    def repr_Foreign(self, x: object, level: int) -> str:  # noqa: ARG002
+        return repr(x)[:_LONGEST]
+
+    def _pairs(self, pairs: Collection[tuple[Any, Any]], level: int) -> str:
+        if level <= 0 and pairs:
             return "{...}"
-        if x.kind is dict:
-            told = [f"{self.repr1(key, level - 1)}: {self.repr1(item, level - 1)}" for key, item in x.items[: self.maxdict]]
-        else:  # in an order that no hash decides
-            told = sorted(self.repr1(item, level - 1) for item in x.items)[: self.maxset]
-        more = ["..."] * (len(told) < len(x.items))
-        items = f"{{{', '.join(told + more)}}}" if told or x.kind is dict else ""
-        return items if x.kind is dict or (x.kind is set and told) else f"{x.kind.__name__}({items})"
+        told = [f"{self.repr1(key, level - 1)}: {self.repr1(item, level - 1)}" for key, item in islice(pairs, self.maxdict)]
+        return f"{{{', '.join(told + ['...'] * (len(told) < len(pairs)))}}}"
 
 
-short: Callable[[Any], str] = _Short().repr
-"""A value's repr of bounded length; control characters and lone surrogates are escaped."""
+_SHORT = _Short()
 
 
-def wrong_output(output: str, expected: str, given: str, same: Callable[[str, str], bool]) -> str:
-    """The first line that differs, for what a program printed. `same` compares lines."""
+def short(value: Any) -> str:
+    """A value's repr, of at most 80 characters."""
+    text = _SHORT.repr(value)
+    return text if len(text) <= _LONGEST + 20 else f"{text[: _LONGEST + 19]}…"
+
+
+def wrong_output(output: str, expected: str, given: str, same: Callable[[str, str], bool] | None) -> str:
+    """What differs in what a program printed: the first such line. `same` compares lines, None where their order is free."""
+    if expected[:1].isspace():  # as it is compared
+        output, expected = output.lstrip(), expected.lstrip()
     lines, wanted = output.rstrip().split("\n"), expected.rstrip().split("\n")
-    pairs = ((at, pair) for at, pair in enumerate(zip_longest(lines, wanted)) if pair[0] != pair[1])
-    at = next((at for at, (line, other) in pairs if line is None or other is None or not same(line, other)), None)
+    at = _first_line(lines, wanted, same) if same else None
     if at is None:
-        return f"expected {short(expected)}, got {short(output)}; the input is {short(given)}"
-    right, wrong = (short(those[at]) if at < len(those) else "no such line" for those in (wanted, lines))
-    place = "" if len(lines) == len(wanted) == 1 else f" in line {at + 1}"
-    return f"expected {right}{place}, got {wrong}; the input is {short(given)}"
+        told = _pair(output.rstrip(), expected.rstrip(), "")
+    elif at < len(lines) and at < len(wanted):
+        told = _pair(lines[at], wanted[at], f" in line {at + 1}" if len(lines) + len(wanted) > 2 else "")
+    else:
+        right, wrong = (short(those[at]) if at < len(those) else "no such line" for those in (wanted, lines))
+        told = f"expected {right} in line {at + 1}, got {wrong}"
+    return f"{told}; the input is {short(given)}"
 
 
-def wrong_value(value: Any, expected: Any, arguments: list[Any], same: Callable[[Any, Any], bool]) -> str:
-    """Where a function's return value differs, to the item in lists of one length. `same` compares items."""
-    place = ""
-    while isinstance(value, list | tuple) and isinstance(expected, list | tuple) and len(value) == len(expected):
-        at = next((at for at, pair in enumerate(zip(value, expected, strict=True)) if not same(*pair)), None)
+def wrong_value(value: Any, expected: Any, arguments: Iterable[Any], same: Callable[[Any, Any], bool] | None) -> str:
+    """What differs in what a function returned: the first such item of lists of one length.
+
+    `same` compares items, None where an item may answer for the whole.
+    """
+    place, levels = "", _LEVELS if same else 0
+    while same and levels and _are_lists(value, expected) and len(value) == len(expected):
+        pairs = enumerate(zip(value, expected, strict=True))
+        at = next((at for at, pair in pairs if not same(*pair)), None)
         if at is None:
             break
-        place, value, expected = f"{place}[{at}]", value[at], expected[at]
-    told = f"expected {short(expected)}{' at ' if place else ''}{place}, got {short(value)}"
-    return f"{told}; the arguments are {', '.join(map(short, arguments))}"
+        place, value, expected, levels = f"{place}[{at}]", value[at], expected[at], levels - 1
+    told = _pair(value, expected, f" at {place}" if place else "")
+    given = ", ".join(map(short, arguments))
+    return f"{told}; the arguments are {given}" if given else told
 
 
 def failed_assertion(source: str, said: str) -> str:
     """The assertion, with what its exception said."""
     words = " ".join(source.split())
-    return f"{words if len(words) <= _ASSERTION else words[: _ASSERTION - 1] + '…'}{': ' if said else ''}{said}"
+    return f"{words if len(words) <= 2 * _LONGEST else words[: 2 * _LONGEST - 1] + '…'}{': ' if said else ''}{said}"
+
+
+def _first_line(lines: list[str], wanted: list[str], same: Callable[[str, str], bool]) -> int | None:
+    """None where it is not among the first thousand that are not equal to the letter."""
+    unequal = ((at, line, other) for at, (line, other) in enumerate(zip_longest(lines, wanted)) if line != other)
+    some = islice(unequal, _LINES)
+    return next((at for at, line, other in some if line is None or other is None or not same(line, other)), None)
+
+
+def _pair(value: Any, expected: Any, place: str) -> str:
+    """Both, so that they can be told apart: long texts from where they part, lists with their lengths."""
+    if isinstance(value, str) and isinstance(expected, str) and max(len(value), len(expected)) > _LONGEST:
+        part = bisect_left(range(min(len(value), len(expected))), True, key=lambda at: value[: at + 1] != expected[: at + 1])
+        start = max(0, part - _BEFORE)
+        right, wrong = (short(text[start : start + _WINDOW]) for text in (expected, value))
+        return f"expected {right}{place} from character {start + 1}, got {wrong}"
+    if _are_lists(value, expected) and max(len(value), len(expected)) > _SHORT.maxlist:
+        right, wrong = (f"{short(those)} ({len(those)} items)" for those in (expected, value))
+        return f"expected {right}{place}, got {wrong}"
+    return f"expected {short(expected)}{place}, got {short(value)}"
+
+
+def _are_lists(value: Any, expected: Any) -> bool:
+    return isinstance(value, list | tuple) and isinstance(expected, list | tuple)

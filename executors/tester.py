@@ -15,12 +15,15 @@ A report asks for a call, {"call": true} with the encoded arguments, or ends a t
 from __future__ import annotations
 
 import builtins
+from traceback import walk_tb
 from typing import Any
 
 from executors import plain, wider
 from executors.exchange import Exchange
 from executors.program import TEST_FILENAME, printable
-from executors.telling import short
+from executors.telling import failed_assertion, short
+
+_SETUP_FILENAME = "<setup>"
 
 
 class _NeedsSharing(BaseException):
@@ -33,14 +36,15 @@ class _Stub:
     def __init__(self, exchange: Exchange) -> None:
         self._exchange = exchange
         self.raised: BaseException | None = None
-        self.returned: list[Any] = []
-        """What the last call returned."""
+        self.returned = ""
+        """What the last call returned, in words; empty where there was none, or it raised."""
 
     def __call__(self, *arguments: Any, **named: Any) -> Any:
         try:
             payload = wider.encode_arguments((arguments, named))
         except plain.NotPlain as err:
             raise _NeedsSharing from err
+        self.returned = ""
         self._exchange.report({"call": True}, payload)
         self._exchange.wait()
         answer, value = self._exchange.request()
@@ -50,7 +54,7 @@ class _Stub:
         result, changed = wider.decode(value)
         for before, after in zip(arguments, changed or (), strict=False):
             _take_over(before, after)
-        self.returned = [result]
+        self.returned = f"; the last call returned {short(result)}"
         return result
 
 
@@ -65,20 +69,23 @@ def serve(exchange: Exchange, setup: str, entry: str) -> None:
 
 def _run(setup: str, source: bytes, names: dict[str, Any], stub: _Stub) -> tuple[str, str]:
     try:
-        exec(compile(setup, TEST_FILENAME, "exec", dont_inherit=True), names)
+        exec(compile(setup, _SETUP_FILENAME, "exec", dont_inherit=True), names)
         exec(compile(source, TEST_FILENAME, "exec", dont_inherit=True), names)
     except (_NeedsSharing, NameError) as err:
         if err is stub.raised:
             return "raised", ""
         return "shared", printable(err)
     except BaseException as err:  # noqa: BLE001  tests may raise anything
-        return ("raised", "") if err is stub.raised else ("failed", _words(err, stub))
+        return ("raised", "") if err is stub.raised else ("failed", _words(err, source) + stub.returned)
     return "passed", ""
 
 
-def _words(err: BaseException, stub: _Stub) -> str:
-    said = [type(err).__name__, printable(err)]
-    return ": ".join(filter(None, said)) + "".join(f"; the last call returned {short(value)}" for value in stub.returned)
+def _words(err: BaseException, source: bytes) -> str:
+    """The line that failed, with what it said: the innermost of the test's own, or else all of the test."""
+    text = source.decode("utf-8", "backslashreplace")
+    numbers = [at for frame, at in walk_tb(err.__traceback__) if frame.f_code.co_filename == TEST_FILENAME]
+    line = text.split("\n")[numbers[-1] - 1] if numbers else text
+    return failed_assertion(line, ": ".join(filter(None, [type(err).__name__, printable(err)])))
 
 
 def _exception(name: str, message: str) -> BaseException:

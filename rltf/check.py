@@ -77,7 +77,8 @@ def _reason(verdicts: list[Verdict]) -> str:
     if not verdicts:
         return "it has no reference solution"
     kinds = Counter(map(_kind, verdicts)).most_common()
-    named = [f"{count} x {kind}" for kind, count in kinds[:_KINDS]]
+    examples = {_kind(verdict): _example(verdict) for verdict in reversed(verdicts)}
+    named = [f"{count} x {kind}{examples[kind]}" for kind, count in kinds[:_KINDS]]
     rest = sum(count for _, count in kinds[_KINDS:])
     return f"no reference solution passes: {', '.join(named + [f'{rest} others'] * bool(rest))}"
 
@@ -85,12 +86,18 @@ def _reason(verdicts: list[Verdict]) -> str:
 def _kind(verdict: Verdict) -> str:
     """The exception in its own words where there is one, or which test's answer is wrong."""
     if verdict.outcome is Outcome.FAILURE:
-        words = f"wrong answer to {verdict.message}"
-    elif verdict.error_type is None or verdict.detail not in (None, Detail.EXCEPTION):
+        return f"wrong answer to {verdict.message.partition(': ')[0]}"
+    if verdict.error_type is None or verdict.detail not in (None, Detail.EXCEPTION):
         return str(verdict.detail or verdict.outcome)
-    else:
-        words = f"{verdict.error_type}: {verdict.message}"
-    words = " ".join(words.split()).removesuffix(":")
+    return _cut(" ".join(f"{verdict.error_type}: {verdict.message}".split()).removesuffix(":"))
+
+
+def _example(verdict: Verdict) -> str:
+    """What was wrong with an answer."""
+    return f" ({_cut(verdict.message.partition(': ')[2])})" if verdict.outcome is Outcome.FAILURE else ""
+
+
+def _cut(words: str) -> str:
     return words if len(words) <= _LONGEST else f"{words[: _LONGEST - 1]}…"
 
 

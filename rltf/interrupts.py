@@ -5,19 +5,32 @@ from __future__ import annotations
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
+from types import FrameType
 
 
 @contextmanager
 def uninterrupted() -> Iterator[None]:
-    """SIGINT and SIGTERM that come within it take effect at its end. For what takes no time and waits for nobody.
+    """The first SIGINT or SIGTERM that comes within it takes effect at its end; a second one does at once.
 
-    Of the main thread only: raises ValueError in another.
+    For the main thread, and for what takes no time. Signals that are ignored, or end the process without Python, go on doing so.
     """
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    handlers = {number: handler for number in numbers if callable(handler := signal.getsignal(number))}
     came: list[int] = []
-    handlers = {each: signal.signal(each, lambda number, _: came.append(number)) for each in (signal.SIGINT, signal.SIGTERM)}
+    inside = True
+
+    def later(number: int, frame: FrameType | None) -> None:
+        if inside and not came:
+            came.append(number)
+        else:
+            handlers[signal.Signals(number)](number, frame)
+
     try:
+        for number in handlers:
+            signal.signal(number, later)
         yield
     finally:
+        inside = False
         for number, handler in handlers.items():
             signal.signal(number, handler)
         if came:

@@ -217,7 +217,7 @@ def test_repeated_items_are_no_set(payload: bytes) -> None:
 
 
 def test_impossible_keys_are_refused() -> None:
-    for payload in (b'{"set":[[1]]}', b'{"set":[{"set":[]}]}', b'{"set":[{"dict":[]}]}'):
+    for payload in (b'{"set":[[1]]}', b'{"set":[{"set":[]}]}', b'{"set":[{"dict":[]}]}', b'{"set":[{"frozenset":[1,1]}]}'):
         with pytest.raises(plain.NotPlain):
             compare.same_value(plain.decode_answer(payload, 9), {1}, "strict")
 

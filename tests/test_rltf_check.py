@@ -29,11 +29,12 @@ def passed(*seconds: float) -> Verdict:
 
 FAILED = Verdict(
     outcome=Outcome.FAILURE,
-    message="test 2: expected '2', got '3'",
+    message="test 2: expected '2', got '3': no",
     passed=1,
     total=2,
     tests=(TestResult(Outcome.PASS, 9.0), TestResult(Outcome.FAILURE, 9.0)),
 )
+OTHER = msgspec.structs.replace(FAILED, message="test 2: expected '2', got '4'")
 SLEPT = Verdict(outcome=Outcome.RUNTIME_ERROR, detail=Detail.TIMEOUT, message="too long", total=2)
 
 
@@ -52,12 +53,15 @@ def test_the_slowest_passing_solution_s_slowest_test_is_the_reference() -> None:
     ("verdicts", "reason"),
     [
         ([], "it has no reference solution"),
-        ([FAILED, SLEPT, FAILED], "no reference solution passes: 2 x wrong answer to test 2: expected '2', got '3', 1 x timeout"),
+        (
+            [FAILED, SLEPT, OTHER],
+            "no reference solution passes: 2 x wrong answer to test 2 (expected '2', got '3': no), 1 x timeout",
+        ),
         ([Verdict(outcome=Outcome.SANDBOX_ERROR)], "no reference solution passes: 1 x sandbox_error"),
         (
             [FAILED, *[raised("NameError", "name 'List' is not defined")] * 3, SLEPT, SLEPT, raised("E", "x"), raised("E", "")],
             "no reference solution passes: 3 x NameError: name 'List' is not defined, 2 x timeout, "
-            "1 x wrong answer to test 2: expected '2', got '3', 2 others",
+            "1 x wrong answer to test 2 (expected '2', got '3': no), 2 others",
         ),
         ([raised("KeyError", "\n")], "no reference solution passes: 1 x KeyError"),
         ([raised("E", "m" * 200)], f"no reference solution passes: 1 x E: {'m' * 96}…"),
@@ -98,7 +102,7 @@ def test_a_set_is_checked_and_trained_on_accordingly(tmp_path: Path) -> None:
     }
     assert [problems[id_].reason for id_ in "bcd"] == [
         "no reference solution passes: 1 x ValueError: odd",
-        "no reference solution passes: 1 x wrong answer to test 3: expected '7', got '6'; the input is '5\\n'",
+        "no reference solution passes: 1 x wrong answer to test 3 (expected '7', got '6'; the input is '5\\n')",
         "it has no reference solution",
     ]
     assert problems["b"].failing[0].error_type == "ValueError"

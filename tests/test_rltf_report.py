@@ -184,6 +184,14 @@ def test_findings_say_nothing_as_markup(tmp_path: Path) -> None:
     assert "script" not in page.tags
 
 
+def test_a_wrong_answer_is_called_one_and_told(tmp_path: Path) -> None:
+    write_summary(summary(), tmp_path / "summary.json")
+    words = "test 2: expected '<4>', got '2'; the input is '2'"
+    wrong = example(outcome=Outcome.FAILURE, detail=None, error_type=None, category=None, message=words, passed=1)
+    append_examples(tmp_path, [wrong])
+    assert f"wrong answer{words} rewards" in _words(_page(tmp_path))
+
+
 def test_examples_of_runs_without_static_analysis_are_read(tmp_path: Path) -> None:
     row = json.loads(msgspec.json.encode(passing()))
     del row["static"], row["findings"]
