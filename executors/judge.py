@@ -82,7 +82,7 @@ class Executor:
                 if not self._recovers():
                     return _broken(len(tests))
         error = ErrorReport("disallowed", message="the program ended the process that it was forked from")
-        return self._ran([Judged(Outcome.RUNTIME_ERROR, 0.0, error), *[UNRUN] * (len(tests) - 1)], text)
+        return self._ran([Judged(Outcome.RUNTIME_ERROR, 0.0, error), *[UNRUN] * (len(tests) - 1)], task)
 
     @property
     def restarts(self) -> int:
@@ -157,7 +157,8 @@ class Executor:
             output=(self.config.output_mb << 20) + inputs.expected_size,
             all_cpu_seconds=math.ceil(cpu_seconds * (len(tests) + 1)) + _SPARE_CPU_SECONDS,
         )
-        return Task(text, problem.kind, problem.fn_name, tests, inputs.encoded, inputs.sizes, bounds, self.config)
+        name = "hidden test" if hidden and problem.hidden_tests else "test"
+        return Task(text, name, problem.kind, problem.fn_name, tests, inputs.encoded, inputs.sizes, bounds, self.config)
 
     def _verdict(self, problem: Problem, task: Task) -> Verdict:
         worker = self._worker_of(problem, task.text)
@@ -170,8 +171,8 @@ class Executor:
                 results = run_all(len(task.tests), asserting.run)
                 trust = Trust.LOW if asserting.shared else Trust.FULL
         except Unprepared as err:
-            return self._unprepared(err, task.text, len(task.tests))
-        return self._analysed(self._ran(results, task.text, trust), problem, task.text)
+            return self._unprepared(err, task)
+        return self._analysed(self._ran(results, task, trust), problem, task.text)
 
     def _worker_of(self, problem: Problem, text: str) -> Worker:
         return self._worker(self._prelude(problem), numpy=bool(_USES_NUMPY.search(text)))
@@ -186,10 +187,11 @@ class Executor:
         findings = self._analyser.findings(text, self._prelude(problem), problem.test_setup or "")
         return msgspec.structs.replace(verdict, findings=findings)
 
-    def _unprepared(self, err: Unprepared, text: str, total: int) -> Verdict:
+    def _unprepared(self, err: Unprepared, task: Task) -> Verdict:
+        total = len(task.tests)
         if isinstance(err.cause, ErrorReport):
-            return self._ran([Judged(Outcome.RUNTIME_ERROR, err.seconds, err.cause), *[UNRUN] * (total - 1)], text)
-        located = locate_syntax(err.cause, text, self.rewards.categories)
+            return self._ran([Judged(Outcome.RUNTIME_ERROR, err.seconds, err.cause), *[UNRUN] * (total - 1)], task)
+        located = locate_syntax(err.cause, task.text, self.rewards.categories)
         return Verdict(
             outcome=Outcome.SYNTAX_ERROR,
             error_type=err.cause.type,
@@ -201,17 +203,17 @@ class Executor:
             seconds=err.seconds,
         )
 
-    def _ran(self, results: list[Judged], text: str, trust: Trust = Trust.FULL) -> Verdict:
+    def _ran(self, results: list[Judged], task: Task, trust: Trust = Trust.FULL) -> Verdict:
         error = next((result.error for result in results if result.error), None)
         outcomes = [result.outcome for result in results]
         outcome, located, message = Outcome.PASS, None, ""
         if error is not None:
             message = error.message
             outcome = Outcome.RUNTIME_ERROR
-            located = locate_error(error, text, self.rewards.categories)
+            located = locate_error(error, task.text, self.rewards.categories)
         elif Outcome.FAILURE in outcomes:
             outcome, first = Outcome.FAILURE, outcomes.index(Outcome.FAILURE)
-            message = f"test {first + 1}: {results[first].told}"
+            message = f"{task.name} {first + 1}: {results[first].told}"
         return Verdict(
             outcome=outcome,
             detail=error.detail if error else None,

@@ -17,6 +17,7 @@ import random
 import sys
 import threading
 from collections.abc import Callable, Iterable
+from json import dumps
 from time import process_time, thread_time
 from types import CodeType, ModuleType
 from typing import Any, NamedTuple
@@ -28,6 +29,8 @@ from executors.place import Region, innermost_own, raising_place
 FILENAME = "<program under test>"
 TEST_FILENAME = "<test>"
 _MESSAGE = 300
+_NAME = 60
+_name_of = type.__dict__["__name__"].__get__  # whatever a metaclass says
 _SEED = int(os.environ.get("PYTHONHASHSEED", "0"))
 """Random numbers are as fixed as the zygote's hashes are."""
 _RECURSION_LIMIT = 1012
@@ -214,12 +217,12 @@ class Program:
         return not _flushed(streams) or spent  # destructors may have printed
 
     def _encoded(self, value: Any) -> bytes:
-        """The value as plain data; nothing where it is not, or is too long: that equals no expected value."""
+        """The value as plain data, or what equals no answer: its type's name where it is not, nothing where it is too long."""
         sys.setrecursionlimit(_RECURSION_LIMIT)
         try:
             payload = plain.encode(value)
         except plain.NotPlain:
-            return b""
+            return dumps({"foreign": _name_of(type(value))[:_NAME]}).encode("ascii")
         return payload if len(payload) <= self._longest else b""
 
     def _note_thread(self, failed: threading.ExceptHookArgs) -> None:

@@ -46,6 +46,12 @@ class Report(msgspec.Struct, frozen=True):
     """How far stdout has grown."""
 
 
+class _Unsent(msgspec.Struct, frozen=True):
+    """What stands for a value that is no plain data."""
+
+    foreign: str
+
+
 class Unprepared(Exception):
     """The program never came to its first test: it doesn't compile, or compiling went too far."""
 
@@ -58,6 +64,8 @@ class Task(NamedTuple):
     """A program with the tests that it is judged by."""
 
     text: str
+    name: str
+    """What people call such a test."""
     kind: TestKind
     fn_name: str | None
     tests: tuple[Test, ...]
@@ -138,25 +146,23 @@ def _judged(report: Report, value: bytes, out: bytes, task: Task, kind: str, ind
 
 def _fault(report: Report, answer: bytes, task: Task, kind: str, index: int) -> str | None:
     """What is wrong with an answer, None for a right one."""
-    test, mode = task.tests[index], task.config.compare
+    test, strict = task.tests[index], task.config.compare == "strict"
+    if kind not in ("stdin", "call"):
+        return None if report.failed is None else telling.failed_assertion(test.input, report.failed)
     if len(answer) > _SLACK + _SLACK_FACTOR * task.sizes[index]:
-        return f"expected {task.sizes[index]} bytes, got {len(answer)}"
+        return telling.much_longer(answer, test.expected)
     if kind == "stdin":
-        output = answer.decode("utf-8", "surrogateescape")
-        if same_output(output, test.expected, mode):
+        output, same_line = answer.decode("utf-8", "surrogateescape"), partial(same_output, mode=task.config.compare)
+        if same_line(output, test.expected):
             return None
-        same_line = partial(same_output, mode=mode) if mode == "strict" else None
-        return telling.wrong_output(output, test.expected, test.input, same_line)
-    if kind == "call":
-        try:
-            value = plain.decode_answer(answer, max(plain.size(test.expected), _SHOWN))  # what has more is wrong in any case
-            if same_value(value, test.expected, mode):
-                return None
-            same_item = partial(same_value, mode=mode) if mode == "strict" else None
-            return telling.wrong_value(value, test.expected, test.input, same_item)
-        except plain.NotPlain:
-            return f"expected {telling.short(test.expected)}, got what has more values or is not plain data"
-    return None if report.failed is None else telling.failed_assertion(test.input, report.failed)
+        return telling.wrong_output(output, test.expected, test.input, same_line if strict else None)
+    call, same = telling.call_of(task.fn_name or "", test.input), partial(same_value, mode=task.config.compare)
+    try:
+        value = plain.decode_answer(answer, max(plain.size(test.expected), _SHOWN))  # what has more is wrong in any case
+        return None if same(value, test.expected) else telling.wrong_value(value, test.expected, call, same if strict else None)
+    except plain.NotPlain:
+        unsent, _ = read(answer, _Unsent)
+        return telling.no_answer(unsent.foreign if unsent else None, test.expected, call)
 
 
 def _ended(ran: Ran, out: bytes, task: Task, kind: str, index: int, judged: Judge) -> Judged:

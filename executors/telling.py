@@ -17,7 +17,7 @@ from executors.plain import Unhashed
 
 _LONGEST = 60
 _ADDRESS = re.compile(" at 0x[0-9a-f]+")
-_DIGITS_OF = 1 << 200
+_DIGITS_OF = 1 << 2000
 """Numbers from here on are told by their size: the texts of long ones take long to make."""
 _BEFORE, _WINDOW = 8, 40
 _LEVELS = 4
@@ -63,7 +63,7 @@ class _Short(Repr):
         return super().repr_instance(x, level) if kind in _SMALL else f"<{kind}>"
 
     def repr_Foreign(self, x: object, level: int) -> str:  # noqa: ARG002
-        return repr(x)[:_LONGEST]
+        return f"{repr(x)[:_LONGEST]}, which tests cannot look into"
 
     def _pairs(self, pairs: Collection[tuple[Any, Any]], level: int) -> str:
         if level <= 0 and pairs:
@@ -77,8 +77,7 @@ _SHORT = _Short()
 
 def short(value: Any) -> str:
     """A value's repr, of at most 80 characters."""
-    text = _SHORT.repr(value)
-    return text if len(text) <= _LONGEST + 20 else f"{text[: _LONGEST + 19]}…"
+    return _cut(_SHORT.repr(value))
 
 
 def wrong_output(output: str, expected: str, given: str, same: Callable[[str, str], bool] | None) -> str:
@@ -92,32 +91,51 @@ def wrong_output(output: str, expected: str, given: str, same: Callable[[str, st
     elif at < len(lines) and at < len(wanted):
         told = _pair(lines[at], wanted[at], f" in line {at + 1}" if len(lines) + len(wanted) > 2 else "")
     else:
-        right, wrong = (short(those[at]) if at < len(those) else "no such line" for those in (wanted, lines))
-        told = f"expected {right} in line {at + 1}, got {wrong}"
+        missing = f"expected {short(wanted[at])} in line {at + 1}, got no such line" if at < len(wanted) else ""
+        told = missing or f"expected no line {at + 1}, got {short(lines[at])}"
     return f"{told}; the input is {short(given)}"
 
 
-def wrong_value(value: Any, expected: Any, arguments: Iterable[Any], same: Callable[[Any, Any], bool] | None) -> str:
-    """What differs in what a function returned: the first such item of lists of one length.
+def wrong_value(value: Any, expected: Any, call: str, same: Callable[[Any, Any], bool] | None) -> str:
+    """What differs in what a function returned: the first such item of lists of one length, or of a dict.
 
     `same` compares items, None where an item may answer for the whole.
     """
-    place, levels = "", _LEVELS if same else 0
-    while same and levels and _are_lists(value, expected) and len(value) == len(expected):
-        pairs = enumerate(zip(value, expected, strict=True))
-        at = next((at for at, pair in pairs if not same(*pair)), None)
-        if at is None:
+    place = ""
+    for _ in range(_LEVELS):
+        further = _further(value, expected, same) if same else None
+        if further is None:
             break
-        place, value, expected, levels = f"{place}[{at}]", value[at], expected[at], levels - 1
-    told = _pair(value, expected, f" at {place}" if place else "")
-    given = ", ".join(map(short, arguments))
-    return f"{told}; the arguments are {given}" if given else told
+        at, value, expected = further
+        place += at
+    return f"{_pair(value, expected, f' at {place}' if place else '')}; the call is {call}"
+
+
+def much_longer(answer: bytes, expected: Any) -> str:
+    """For an answer that is not read."""
+    begins = answer[:_WINDOW].decode("utf-8", "backslashreplace")
+    return f"expected {short(expected)}, got {len(answer)} bytes that begin with {short(begins)}"
+
+
+def no_answer(kind: str | None, expected: Any, call: str) -> str:
+    """For what a function returned of a type that has no plain data, or holds such; None: it was too large."""
+    got = f"<{kind}>, which is or holds something else than plain data" if kind else "something too large"
+    return f"expected {short(expected)}, got {got}; the call is {call}"
+
+
+def call_of(function: str, arguments: Iterable[Any]) -> str:
+    """A call as the program could have written it."""
+    return _cut(f"{function}({', '.join(map(short, arguments))})")
 
 
 def failed_assertion(source: str, said: str) -> str:
     """The assertion, with what its exception said."""
     words = " ".join(source.split())
     return f"{words if len(words) <= 2 * _LONGEST else words[: 2 * _LONGEST - 1] + '…'}{': ' if said else ''}{said}"
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= _LONGEST + 20 else f"{text[: _LONGEST + 19]}…"
 
 
 def _first_line(lines: list[str], wanted: list[str], same: Callable[[str, str], bool]) -> int | None:
@@ -127,17 +145,34 @@ def _first_line(lines: list[str], wanted: list[str], same: Callable[[str, str], 
     return next((at for at, line, other in some if line is None or other is None or not same(line, other)), None)
 
 
+def _further(value: Any, expected: Any, same: Callable[[Any, Any], bool]) -> tuple[str, Any, Any] | None:
+    """The first place at which items differ, with both; None where it is not one item that differs."""
+    places: Iterable[tuple[Any, Any, Any]] = ()
+    if _are_lists(value, expected) and len(value) == len(expected):
+        places = zip(range(len(value)), value, expected, strict=True)
+    elif isinstance(value, Unhashed) and value.kind is dict and isinstance(expected, dict):
+        named = {key: item for key, item in value.items if isinstance(key, str)}  # an answer's numbers are never hashed
+        places = ((key, named[key], item) for key, item in expected.items() if isinstance(key, str) and key in named)
+    return next(((f"[{short(at)}]", item, other) for at, item, other in places if not same(item, other)), None)
+
+
 def _pair(value: Any, expected: Any, place: str) -> str:
-    """Both, so that they can be told apart: long texts from where they part, lists with their lengths."""
+    """Both, so that they can be told apart: long texts from where they part, containers with their sizes."""
     if isinstance(value, str) and isinstance(expected, str) and max(len(value), len(expected)) > _LONGEST:
         part = bisect_left(range(min(len(value), len(expected))), True, key=lambda at: value[: at + 1] != expected[: at + 1])
         start = max(0, part - _BEFORE)
         right, wrong = (short(text[start : start + _WINDOW]) for text in (expected, value))
         return f"expected {right}{place} from character {start + 1}, got {wrong}"
-    if _are_lists(value, expected) and max(len(value), len(expected)) > _SHORT.maxlist:
-        right, wrong = (f"{short(those)} ({len(those)} items)" for those in (expected, value))
-        return f"expected {right}{place}, got {wrong}"
-    return f"expected {short(expected)}{place}, got {short(value)}"
+    right, wrong = short(expected), short(value)
+    if right == wrong and _size(value) != _size(expected):
+        right, wrong = f"{right} ({_size(expected)} items)", f"{wrong} ({_size(value)} items)"
+    return f"expected {right}{place}, got {wrong}{', which is another' if right == wrong else ''}"
+
+
+def _size(value: Any) -> int:
+    if isinstance(value, Unhashed):
+        return len(value.items)
+    return len(value) if isinstance(value, list | tuple | set | frozenset | dict) else 0
 
 
 def _are_lists(value: Any, expected: Any) -> bool:

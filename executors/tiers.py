@@ -97,7 +97,7 @@ def faults(tier: Tier) -> tuple[str, ...]:
 
 def _holds(worker: Worker, attempt: str) -> bool:
     text = _PROBE.format(attempt=attempt, refusals=_REFUSALS)
-    task = Task(text, TestKind.STDIN, None, _HELD, (b"",), (4,), Bounds(2.0, 256 << 20, 1 << 20), _CONFIG)
+    task = Task(text, "test", TestKind.STDIN, None, _HELD, (b"",), (4,), Bounds(2.0, 256 << 20, 1 << 20), _CONFIG)
     try:
         return run_batch(worker, task, "stdin", [0], False)[0].outcome is Outcome.PASS
     except Unprepared:

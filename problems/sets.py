@@ -84,7 +84,7 @@ def _of_splits(problems: list[Problem], key: str, splits: Sequence[str], path: P
     there = sorted({problem.split for problem in problems} - {""})
     if missing := [split for split in splits if split not in there]:
         remedy = f"Its splits: {', '.join(there)}" if there else "Its problems name no splits: leave the key unset"
-        raise UserError(f"problems.{key}={','.join(splits)}: {path} has no problem of split {', '.join(missing)}", remedy)
+        raise UserError(f"problems.{key}=[{','.join(splits)}]: {path} has no problem of split {', '.join(missing)}", remedy)
     return [problem for problem in problems if problem.split in splits]
 
 

@@ -118,7 +118,7 @@ def _show(check: Check, progress: Progress) -> None:
     if dropped:
         listed = [[id_, f"{problem.passing}/{problem.solutions}", problem.reason or ""] for id_, problem in dropped.items()]
         more = [[f"and {len(listed) - _SHOWN} more", "", ""]] if len(listed) > _SHOWN else []
-        progress.table("to be dropped", ["problem", "passing", "reason"], listed[:_SHOWN] + more)
+        progress.table("to be dropped", ["problem", "passing", "reason"], listed[:_SHOWN] + more, names=3)
     problems = check.problems.values()
     slowest = max((problem.reference_seconds or 0.0 for problem in problems), default=0.0)
     rows = [

@@ -240,7 +240,8 @@ def _end(err: BaseException, remedy: str) -> None:
 
 
 def _interrupt(number: int, frame: FrameType | None) -> NoReturn:  # noqa: ARG001 - a signal handler's signature
-    """`ray job stop` and process managers send SIGTERM: end as Ctrl-C does."""
+    """`ray job stop` and process managers send SIGTERM, some of them twice: end as Ctrl-C does, once."""
+    signal.signal(number, lambda *_: None)
     raise KeyboardInterrupt
 
 

@@ -156,12 +156,16 @@ def results_table(results: Mapping[str, StageResult]) -> Table:
 
 
 def example_of(entry: LabelledGroup, problems: Sequence[Problem], step: int) -> Example:
-    """One sampled program of a group for the report: one with a located error where there is one, or else with a finding."""
+    """One sampled program of a group for the report: one with a located error where there is one, or else with a finding.
+
+    Every third step a wrong answer comes first: their tests say what was expected.
+    """
     programs = list(zip(entry.group.programs, entry.verdicts, entry.labels, strict=True))
     sampled = [row for row in programs if not row[0].greedy]
     located = [row for row in sampled if row[1].category is Category.LINE]
     found = [row for row in sampled if row[1].findings]
-    program, verdict, labels = (located or found or sampled)[0]
+    wrong = [row for row in sampled if row[1].outcome is Outcome.FAILURE and step % 3 == 0]
+    program, verdict, labels = (wrong or located or found or sampled)[0]
     return Example(
         step=step,
         policy_version=entry.group.policy_version,

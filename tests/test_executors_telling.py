@@ -10,6 +10,7 @@ from fractions import Fraction
 from functools import partial
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -24,6 +25,8 @@ from executors.telling import failed_assertion, short, wrong_output, wrong_value
 
 LINES = partial(same_output, mode="strict")
 ITEMS = partial(same_value, mode="strict")
+LETTERS = {"a": 0, "b": 1, "c": 2, "d": 3, "e": 4, "f": 5}
+ABCD = "{'a': 0, 'b': 1, 'c': 2, 'd': 3, ...}"
 SIX = "[0, 1, 2, 3, 4, 5, ...]"
 
 
@@ -40,7 +43,7 @@ def executor() -> Iterator[Executor]:
         ("1\n2\n3", "1\n4\n3", "expected '4' in line 2, got '2'"),
         ("1.0000001\n2\n", "1.0\n3", "expected '3' in line 2, got '2'"),
         ("1\n", "1\n2", "expected '2' in line 2, got no such line"),
-        ("1\n2\n", "1", "expected no such line in line 2, got '2'"),
+        ("1\n2\n", "1", "expected no line 2, got '2'"),
         ("x y", " x\ny", "expected 'x' in line 1, got 'x y'"),
         ("1\n3", "\n1\n2", "expected '2' in line 2, got '3'"),
         ("a" * 90 + "b" + "a" * 90, "a" * 181, f"expected '{'a' * 40}' from character 83, got '{'a' * 8}b{'a' * 31}'"),
@@ -65,6 +68,15 @@ def test_the_first_line_that_differs_is_told(output: str, expected: str, told: s
         ([1, [2, 3]], [1, (2, 4)], "expected 4 at [1][1], got 3"),
         ([1, 2, 3], [1, 2], "expected [1, 2], got [1, 2, 3]"),
         ({1: {2}}, {1: {3}}, "expected {1: {3}}, got {1: {2}}"),
+        ({"a": 0, "b": [1, {"c": 2}]}, {"a": 0, "b": [1, {"c": 3}]}, "expected 3 at ['b'][1]['c'], got 2"),
+        ({"a": 1}, {"b": 1}, "expected {'b': 1}, got {'a': 1}"),
+        (LETTERS, {key: LETTERS[key] for key in "abcde"}, f"expected {ABCD} (5 items), got {ABCD} (6 items)"),
+        (LETTERS, {key: LETTERS.get(key, 5) for key in "abcdeg"}, f"expected {ABCD}, got {ABCD}, which is another"),
+        (
+            10**300 + 1,
+            10**300,
+            f"expected 1{'0' * 27}...{'0' * 29}, got 1{'0' * 27}...{'0' * 28}1",
+        ),
         (set(), {3}, "expected {3}, got set()"),
         ({None, "b", "a", 3}, {3}, "expected {3}, got {'a', 'b', 3, None}"),
         ({"x" * 100: "<function f at 0x7f00>"}, 1, f"expected 1, got {{'{'x' * 27}...{'x' * 28}': '<function f at …"),
@@ -83,7 +95,7 @@ def test_the_first_line_that_differs_is_told(output: str, expected: str, told: s
 def test_the_item_that_differs_is_told(value: Any, expected: Any, told: str) -> None:
     answer = plain.decode_answer(plain.encode(value), 100)
     assert not ITEMS(answer, expected)
-    assert wrong_value(answer, expected, [7, "x"], ITEMS) == f"{told}; the arguments are 7, 'x'"
+    assert wrong_value(answer, expected, "f(7)", ITEMS) == f"{told}; the call is f(7)"
 
 
 _LEAVES = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=100)
@@ -112,7 +124,7 @@ def test_of_what_is_no_plain_data_the_type_is_told() -> None:
 
 
 def test_where_an_item_may_answer_for_the_whole_only_the_whole_is_told() -> None:
-    assert wrong_value([7, [6]], [[7, 8], [5]], [], None) == "expected [[7, 8], [5]], got [7, [6]]"
+    assert wrong_value([7, [6]], [[7, 8], [5]], "f()", None) == "expected [[7, 8], [5]], got [7, [6]]; the call is f()"
     assert wrong_output("3\n1\n", "1\n2", "7", None) == "expected '1\\n2', got '3\\n1'; the input is '7'"
 
 
@@ -134,18 +146,36 @@ def test_the_first_wrong_answer_is_the_verdicts_message(executor: Executor) -> N
     assert _judged(executor, "def f(): 0\nprint(f)", *tests) == (Outcome.FAILURE, function)
     raises = "print(1 // (int(input()) - 3))"
     assert _judged(executor, raises, *tests) == (Outcome.RUNTIME_ERROR, "integer division or modulo by zero")
-    assert _judged(executor, "print('x' * 10**5)", *tests) == (Outcome.FAILURE, "test 1: expected 1 bytes, got 100001")
+    assert _judged(executor, "print('x' * 10**5)", *tests) == (
+        Outcome.FAILURE,
+        f"test 1: expected '1', got 100001 bytes that begin with '{'x' * 40}'",
+    )
 
 
 def test_of_a_call_the_returned_value_is_told(executor: Executor) -> None:
     call = partial(_judged, executor, fn_name="f")
-    tests = UnitTest([1], 1), UnitTest([2], [4])
-    assert call("def f(x): return 1", *tests) == (Outcome.FAILURE, "test 2: expected [4], got 1; the arguments are 2")
-    more = "test 2: expected [4], got [4, 5, [6]]; the arguments are 2"
+    tests = UnitTest([1], 1), UnitTest([[2]], [4])
+    assert call("def f(x): return 1", *tests) == (Outcome.FAILURE, "test 2: expected [4], got 1; the call is f([2])")
+    more = "test 2: expected [4], got [4, 5, [6]]; the call is f([2])"
     assert call("def f(x): return 1 if x == 1 else [4, 5, [6]]", *tests) == (Outcome.FAILURE, more)
-    for huge in ("list(range(2000))", "object()"):
-        told = "test 2: expected [4], got what has more values or is not plain data"
-        assert call(f"def f(x): return 1 if x == 1 else {huge}", *tests) == (Outcome.FAILURE, told)
+    assert call("def f(): return 1", UnitTest([], 2)) == (Outcome.FAILURE, "test 1: expected 2, got 1; the call is f()")
+    for got, told in {
+        "list(range(2000))": "something too large",
+        "'x' * 10**5": f"100002 bytes that begin with '\"{'x' * 39}'",
+        "range(4)": "<range>, which is or holds something else than plain data",
+        "[object()]": "<list>, which is or holds something else than plain data",
+        "type('M', (type,), {'__name__': 7})('C', (), {})()": "<C>, which is or holds something else than plain data",
+    }.items():
+        outcome, message = call(f"def f(x): return 1 if x == 1 else {got}", *tests)
+        assert outcome is Outcome.FAILURE
+        assert message.removesuffix("; the call is f([2])") == f"test 2: expected [4], got {told}"
+
+
+def test_a_hidden_test_is_called_one(executor: Executor) -> None:
+    problem = Problem(id="p", question="", tests=(UnitTest("", "1"),), hidden_tests=(UnitTest("", "1"), UnitTest("", "2")))
+    assert executor.judge(problem, "print(1)", hidden=True).message == "hidden test 2: expected '2', got '1'; the input is ''"
+    without = msgspec.structs.replace(problem, hidden_tests=())
+    assert executor.judge(without, "print(2)", hidden=True).message == "test 1: expected '1', got '2'; the input is ''"
 
 
 def test_of_an_assertion_its_source_is_told_and_what_came_back(executor: Executor) -> None:
@@ -165,6 +195,12 @@ def test_of_an_assertion_its_source_is_told_and_what_came_back(executor: Executo
     told = f"test 1: {text}: AssertionError; the last call returned 2"
     checked = judge("def f(x): return x", UnitTest(text, None), test_setup="def check(f):\n    assert f(2) == 3")
     assert checked == (Outcome.FAILURE, told)
+    inside = UnitTest("assert f(1).x == 1", None)
+    told = "AttributeError: 'Foreign' object has no attribute 'x'; the last call returned <f>, which tests cannot look into"
+    assert judge("class f:\n    def __init__(self, x): self.x = x", inside) == (
+        Outcome.FAILURE,
+        f"test 1: assert f(1).x == 1: {told}",
+    )
     shared = UnitTest("assert other(2) == 4, 'twice'", None)
     told = "test 1: assert other(2) == 4, 'twice': twice"
     assert judge("def f(x): return x\ndef other(x): return x", shared) == (Outcome.FAILURE, told)

@@ -71,7 +71,7 @@ def test_splits_of_two_sets_may_have_one_name(path: Path, tmp_path: Path) -> Non
 def test_primer_may_be_evaluated_on_a_split(path: Path) -> None:
     config = ProblemsConfig(heldout_path=path, heldout_split=("nope",))
     with pytest.raises(
-        UserError, match=r"problems.heldout_split=nope: .* has no problem of split nope. Its splits: dev, test, train"
+        UserError, match=r"problems.heldout_split=\[nope\]: .* has no problem of split nope. Its splits: dev, test, train"
     ):
         check_problem_set(config, 0)
     assert check_problem_set(ProblemsConfig(heldout_path=path, heldout_split=("dev",)), 0) is None
@@ -82,7 +82,7 @@ def test_an_unknown_split_is_refused_with_those_that_are_there(path: Path, tmp_p
     config = ProblemsConfig.model_validate({"path": path, key: ["train", "tset"]})
     with pytest.raises(UserError) as err:
         load_problem_set(config, tmp_path, 0)
-    assert str(err.value) == (f"problems.{key}=train,tset: {path} has no problem of split tset. Its splits: dev, test, train")
+    assert str(err.value) == (f"problems.{key}=[train,tset]: {path} has no problem of split tset. Its splits: dev, test, train")
 
 
 def test_a_set_without_splits_says_so(tmp_path: Path) -> None:

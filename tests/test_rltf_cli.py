@@ -6,6 +6,7 @@ import errno
 import json
 import os
 import re
+import signal
 import socket
 from collections.abc import Callable
 from pathlib import Path
@@ -341,3 +342,13 @@ def test_a_saved_state_of_another_kind_is_no_state(tmp_path: Path) -> None:
     (recipe.folder / "state.json").write_text('{"step": "many"}')
     with pytest.raises(msgspec.ValidationError):
         RunFolder(recipe.folder).state()
+
+
+def test_a_second_sigterm_does_not_interrupt_the_end() -> None:
+    before = signal.signal(signal.SIGTERM, cli._interrupt)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGTERM)
+        signal.raise_signal(signal.SIGTERM)
+    finally:
+        signal.signal(signal.SIGTERM, before)

@@ -57,6 +57,13 @@ LOCATED = Verdict(outcome=Outcome.RUNTIME_ERROR, category=Category.LINE, span=Sp
 PASSED = Verdict(outcome=Outcome.PASS)
 
 
+def test_every_third_step_a_wrong_answer_is_kept_where_there_is_one() -> None:
+    problem = Problem(id="p/1", question="?", tests=())
+    entry = _judged(LOCATED, LOCATED, FOUND, LOCATED)
+    assert [example_of(entry, [problem], step).text for step in (4, 5, 6, 7)] == ["1", "1", "2", "1"]
+    assert example_of(_judged(PASSED, PASSED, LOCATED), [problem], 6).text == "2"
+
+
 @pytest.mark.parametrize(
     ("verdicts", "text"),
     [((LOCATED, PASSED, FOUND, LOCATED), "3"), ((FOUND, PASSED, FOUND), "2"), ((FOUND, PASSED, PASSED), "1")],
