@@ -107,7 +107,7 @@ class _Test:
                 return self._judged(Outcome.RUNTIME_ERROR, self._error), True
             case "shared":
                 return None, True
-        return self._judged(Outcome.FAILURE)._replace(told=step.message), True
+        return self._judged(Outcome.FAILURE, told=step.message), True
 
     def _ask_program(self, request: bytes) -> bytes | Judged:
         """The answer as a request to the tests' child, or the result that ends this test (`_error` says if only this one)."""
@@ -126,8 +126,8 @@ class _Test:
             return self._judged(Outcome.RUNTIME_ERROR, report.error)
         return framed({}, value)
 
-    def _judged(self, outcome: Outcome, error: ErrorReport | None = None) -> Judged:
-        return Judged(outcome, self._seconds, error)
+    def _judged(self, outcome: Outcome, error: ErrorReport | None = None, told: str = "") -> Judged:
+        return Judged(outcome, self._seconds, error, told=told)
 
 
 def _named(error: ErrorReport | None) -> dict[str, str]:

@@ -36,12 +36,17 @@ def _strict_output(output: str, expected: str) -> bool:
     """Line by line, token by token; blanks at line ends and blank lines at the end are free."""
     if output == expected:
         return True
-    if expected[:1].isspace():  # the data's own carelessness
-        output, expected = output.lstrip(), expected.lstrip()
-    lines, wanted = output.rstrip().split("\n"), expected.rstrip().split("\n")
+    lines, wanted = lines_of(output, expected)
     if len(lines) != len(wanted):
         return False
     return all(_strict_line(line.split(), other.split()) for line, other in zip(lines, wanted, strict=True))
+
+
+def lines_of(output: str, expected: str) -> tuple[list[str], list[str]]:
+    """The lines that are compared, of both."""
+    if expected[:1].isspace():  # the data's own carelessness
+        output, expected = output.lstrip(), expected.lstrip()
+    return output.rstrip().split("\n"), expected.rstrip().split("\n")
 
 
 def _strict_line(tokens: list[str], wanted: list[str]) -> bool:

@@ -156,13 +156,13 @@ def _fault(report: Report, answer: bytes, task: Task, kind: str, index: int) -> 
         if same_line(output, test.expected):
             return None
         return telling.wrong_output(output, test.expected, test.input, same_line if strict else None)
-    call, same = telling.call_of(task.fn_name or "", test.input), partial(same_value, mode=task.config.compare)
+    call, same = partial(telling.call_of, task.fn_name or "", test.input), partial(same_value, mode=task.config.compare)
     try:
         value = plain.decode_answer(answer, max(plain.size(test.expected), _SHOWN))  # what has more is wrong in any case
-        return None if same(value, test.expected) else telling.wrong_value(value, test.expected, call, same if strict else None)
+        return None if same(value, test.expected) else telling.wrong_value(value, test.expected, call(), same if strict else None)
     except plain.NotPlain:
         unsent, _ = read(answer, _Unsent)
-        return telling.no_answer(unsent.foreign if unsent else None, test.expected, call)
+        return telling.no_answer(unsent.foreign if unsent else None, test.expected, call())
 
 
 def _ended(ran: Ran, out: bytes, task: Task, kind: str, index: int, judged: Judge) -> Judged:

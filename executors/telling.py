@@ -13,6 +13,7 @@ from itertools import islice, zip_longest
 from reprlib import Repr
 from typing import Any
 
+from executors.compare import lines_of
 from executors.plain import Unhashed
 
 _LONGEST = 60
@@ -82,12 +83,10 @@ def short(value: Any) -> str:
 
 def wrong_output(output: str, expected: str, given: str, same: Callable[[str, str], bool] | None) -> str:
     """What differs in what a program printed: the first such line. `same` compares lines, None where their order is free."""
-    if expected[:1].isspace():  # as it is compared
-        output, expected = output.lstrip(), expected.lstrip()
-    lines, wanted = output.rstrip().split("\n"), expected.rstrip().split("\n")
+    lines, wanted = lines_of(output, expected)
     at = _first_line(lines, wanted, same) if same else None
     if at is None:
-        told = _pair(output.rstrip(), expected.rstrip(), "")
+        told = _pair("\n".join(lines), "\n".join(wanted), "")
     elif at < len(lines) and at < len(wanted):
         told = _pair(lines[at], wanted[at], f" in line {at + 1}" if len(lines) + len(wanted) > 2 else "")
     else:

@@ -59,3 +59,10 @@ def round_of(upload: Upload) -> None:
     upload.in_background()
     assert upload._under_way
     upload._under_way.result()
+
+
+def run_folder(parent: Path) -> Path:
+    """A run's folder that has just begun."""
+    folder = parent / "here" / "small"
+    write(folder, {"state.json": state(), "metrics.jsonl": "1\n", "redis/appendonly.aof": "*"})
+    return folder

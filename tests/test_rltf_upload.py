@@ -22,7 +22,7 @@ from rltf.copies import COPIED, Copy, fetch
 from rltf.runs import RunFolder, State
 from rltf.supervised import Stage, newest_checkpoint
 from rltf.upload import GONE, Upload
-from tests.copying import Url, buffers, checkpoint, contents, round_of, state, steps, unheard, write
+from tests.copying import Url, buffers, checkpoint, contents, round_of, run_folder, state, steps, unheard, write
 
 Change = Callable[[], None]
 
@@ -35,9 +35,7 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> Url:
 
 @pytest.fixture
 def run(tmp_path: Path) -> Path:
-    folder = tmp_path / "here" / "small"
-    write(folder, {"state.json": state(), "metrics.jsonl": "1\n", "redis/appendonly.aof": "*"})
-    return folder
+    return run_folder(tmp_path)
 
 
 @pytest.fixture

@@ -17,14 +17,12 @@ from contracts.errors import RunError, UserError
 from rltf.board import Values
 from rltf.copies import fetch
 from rltf.upload import GONE, Upload
-from tests.copying import Url, buffers, checkpoint, contents, round_of, state, steps, unheard, write
+from tests.copying import Url, buffers, checkpoint, contents, round_of, run_folder, steps, unheard, write
 
 
 @pytest.fixture
 def run(tmp_path: Path) -> Path:
-    folder = tmp_path / "here" / "small"
-    write(folder, {"state.json": state(), "metrics.jsonl": "1\n", "redis/appendonly.aof": "*"})
-    return folder
+    return run_folder(tmp_path)
 
 
 @pytest.fixture
